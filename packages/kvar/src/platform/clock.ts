@@ -1,0 +1,36 @@
+/** Time, as data that can be simulated. */
+export interface Clock {
+  /** Wall clock, milliseconds since 1970. May jump. */
+  nowMs(): number
+  /** Milliseconds since some start; never goes back. For durations and pacing. */
+  monotonicMs(): number
+  /** Calls `fire` once after `delayMs` unless cancelled. */
+  startTimer(delayMs: number, fire: () => void): Timer
+}
+
+export interface Timer {
+  cancel(): void
+}
+
+/** Waits `delayMs`; an aborted signal ends the wait early without an error. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const end = () => {
+      timer.cancel()
+      signal?.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = clock.startTimer(delayMs, end)
+    signal?.addEventListener('abort', end)
+  })
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  startTimer(delayMs, fire) {
+    const handle = setTimeout(fire, delayMs)
+    return { cancel: () => clearTimeout(handle) }
+  },
+}
