@@ -6,6 +6,11 @@ export interface Clock {
   monotonicMs(): number
   /** Calls `fire` once after `delayMs` unless cancelled. */
   startTimer(delayMs: number, fire: () => void): Timer
+  /**
+   * Resolves when everything the kernel had queued at the call (file-system events, socket data)
+   * has been handed to its listeners.
+   */
+  turn(): Promise<void>
 }
 
 export interface Timer {
@@ -33,4 +38,7 @@ export const systemClock: Clock = {
     const handle = setTimeout(fire, delayMs)
     return { cancel: () => clearTimeout(handle) }
   },
+  // The first immediate may run in the loop's present round, after its poll; before the second one
+  // the loop has polled once more.
+  turn: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
 }

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts'
+import type { FileLocks } from './file-locks.ts'
 import type { Files } from './files.ts'
 import type { Random } from './random.ts'
 
@@ -10,4 +11,5 @@ export interface Platform {
   files: Files
   clock: Clock
   random: Random
+  fileLocks: FileLocks
 }

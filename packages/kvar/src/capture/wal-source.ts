@@ -1,0 +1,301 @@
+import { KvarError } from '../errors.ts'
+import { pageChecksum } from '../formats/page-checksum.ts'
+import { lockPageNumber } from '../formats/database-header.ts'
+import { parseWalHeader, scanFormerGeneration, scanWal, type WalHeader, type WalPosition, type WalScan, WAL_HEADER_BYTES, walFrameOffset } from '../formats/wal.ts'
+import { sleep } from '../platform/clock.ts'
+import type { Platform } from '../platform/platform.ts'
+import { sqliteErrorCode } from '../platform/sqlite.ts'
+import type { CapturePosition, CaptureSource, ChangeSink, LookOutcome, RestOutcome } from './capture-source.ts'
+import { DatabaseFile, WalFile } from './database-files.ts'
+import { RollingReadLock } from './rolling-read-lock.ts'
+
+/** Beyond this size the WAL is moved back into the database by us, as often as `CHECKPOINT_PAUSE_MS` allows. */
+const WAL_LIMIT_BYTES = 4 * 1024 * 1024
+const CHECKPOINT_PAUSE_MS = 200
+/** Beyond this size a writer without pauses is given the moment it needs to begin the WAL anew. */
+const WAL_RESTART_BYTES = 64 * 1024 * 1024
+/** How long that moment lasts at most, and how often we look whether it was used. */
+const RESTART_WINDOW_MS = 50
+const RESTART_LOOK_MS = 1
+/** How long everything is let go when somebody waits for our read lock. */
+const RELEASE_MS = 1000
+/** Rest tries without reaching mark 0 before everything is let go. */
+const REST_TRIES = 4
+/** Pages compared between two turns of the event loop. */
+const SLICE_PAGES = 2048
+
+const SQLITE_BUSY = 5
+const SQLITE_PROTOCOL = 15
+
+/**
+ * Capture by WAL: reads the frames that were appended since the last look, under the rolling read
+ * lock. After a gap (start, release, replaced file) every page is compared with the table instead.
+ */
+export class WalSource implements CaptureSource {
+  readonly mode = 'wal' as const
+  readonly #platform: Platform
+  readonly #file: DatabaseFile
+  readonly #wal: WalFile
+  readonly #lock: RollingReadLock
+  readonly #pageSize: number
+  /** Newest captured frame of each page in the present WAL generation. */
+  readonly #frames = new Map<number, number>()
+  #position: WalPosition | undefined
+  #header: WalHeader | undefined
+  /** True until every page was compared once without a gap since. */
+  #compareNext = true
+  #resting = false
+  #restTries = 0
+  #releasedUntilMs = 0
+  #checkpointedAtMs = 0
+
+  /** @throws a SQLite error (busy, not a database) when the file cannot be opened just now */
+  constructor(path: string, platform: Platform) {
+    this.#platform = platform
+    this.#file = new DatabaseFile(path, platform)
+    try {
+      const header = this.#file.header()
+      if (header === undefined) throw new KvarError('DATABASE_UNREADABLE', `"${path}" is no SQLite database`)
+      this.#pageSize = header.pageSize
+      this.#lock = new RollingReadLock(path)
+    } catch (thrown) {
+      this.#file.close()
+      throw thrown
+    }
+    this.#wal = new WalFile(path, platform)
+  }
+
+  async look(sink: ChangeSink): Promise<LookOutcome> {
+    if (this.#platform.clock.monotonicMs() < this.#releasedUntilMs) {
+      return { kind: 'busy', why: 'another connection waits to checkpoint' }
+    }
+    try {
+      const done = this.#compareNext ? await this.#compareAll(sink) : this.#readNewFrames(sink)
+      if (!done) return { kind: 'moved' }
+      await this.#keepWalSmall(sink)
+      return { kind: 'complete' }
+    } catch (thrown) {
+      const code = sqliteErrorCode(thrown)
+      if (code === SQLITE_BUSY || code === SQLITE_PROTOCOL) return { kind: 'busy', why: 'the database is locked' }
+      throw thrown
+    }
+  }
+
+  /** The fast way: what was appended since the last look. */
+  #readNewFrames(sink: ChangeSink): boolean {
+    return this.#lock.roll(() => {
+      if (!this.#sameFiles()) return false
+      const scan = scanWal(this.#wal.read, this.#position)
+      if (scan === undefined) return this.#walIsEmpty()
+      if (!scan.continued) this.#frames.clear()
+      this.#remember(scan)
+      if (scan.commits > 0) this.#takeFrames(scan, sink)
+      return true
+    })
+  }
+
+  #remember(scan: WalScan): void {
+    this.#position = scan.position
+    this.#header = scan.header
+  }
+
+  #walIsEmpty(): boolean {
+    // Truncated or not yet begun: everything captured so far is back in the database, because the
+    // read lock we hold would have stopped the truncation otherwise.
+    this.#frames.clear()
+    this.#position = undefined
+    return true
+  }
+
+  #takeFrames(scan: WalScan, sink: ChangeSink): void {
+    this.#resting = false
+    this.#restTries = 0
+    const before = sink.table?.pageCount ?? 0
+    const table = sink.shape(this.#pageSize, scan.pageCount)
+    for (const [pageNumber, offset] of scan.pages) {
+      this.#frames.set(pageNumber, offset)
+      if (pageNumber <= scan.pageCount) sink.page(pageNumber, this.#readFrame(offset), true)
+    }
+    // SQLite does not always write a page it adds (a free page, for instance).
+    const lockPage = lockPageNumber(this.#pageSize)
+    for (let pageNumber = before + 1; pageNumber <= table.pageCount; pageNumber++) {
+      if (scan.pages.has(pageNumber) || pageNumber === lockPage) continue
+      sink.page(pageNumber, this.#readStored(pageNumber), true)
+    }
+  }
+
+  /** The thorough way: every page of the state that our read transaction sees. */
+  async #compareAll(sink: ChangeSink): Promise<boolean> {
+    const scan = this.#lock.roll(() => {
+      if (!this.#sameFiles()) return undefined
+      return { wal: scanWal(this.#wal.read), fileBytes: this.#file.facts().sizeBytes }
+    })
+    if (scan === undefined) return false
+    this.#frames.clear()
+    for (const [pageNumber, offset] of scan.wal?.pages ?? []) this.#frames.set(pageNumber, offset)
+    this.#position = undefined
+    if (scan.wal !== undefined) this.#remember(scan.wal)
+    const pageCount = scan.wal?.pageCount || this.#file.header()?.pageCount || 0
+    const table = sink.shape(this.#pageSize, pageCount)
+    const lockPage = lockPageNumber(this.#pageSize)
+    for (let first = 1; first <= pageCount; first += SLICE_PAGES) {
+      const last = Math.min(pageCount, first + SLICE_PAGES - 1)
+      this.#compareSlice(first, last, lockPage, sink)
+      if (last < pageCount) await this.#platform.clock.turn()
+    }
+    if (!this.#sameFiles()) return false
+    this.#compareNext = false
+    this.#resting = false
+    return table.pageCount === pageCount
+  }
+
+  #compareSlice(first: number, last: number, lockPage: number, sink: ChangeSink): void {
+    const images: Array<[number, Uint8Array]> = []
+    for (let pageNumber = first; pageNumber <= last; pageNumber++) {
+      if (pageNumber !== lockPage) images.push([pageNumber, this.#readCurrent(pageNumber)])
+    }
+    // A WAL that was restarted meanwhile was wholly back in the database when our transaction began
+    // (we are on mark 0), and nothing newer can follow it there while we read.
+    if (this.#frames.size > 0 && !this.#sameGeneration()) {
+      this.#frames.clear()
+      return this.#compareSlice(first, last, lockPage, sink)
+    }
+    for (const [pageNumber, image] of images) sink.page(pageNumber, image, true)
+  }
+
+  readPage(pageNumber: number, expected: bigint): Uint8Array | undefined {
+    const image = this.#readCurrent(pageNumber)
+    if (pageChecksum(pageNumber, image) === expected) return image
+    const stored = this.#readStored(pageNumber)
+    return pageChecksum(pageNumber, stored) === expected ? stored : undefined
+  }
+
+  #readCurrent(pageNumber: number): Uint8Array {
+    const offset = this.#frames.get(pageNumber)
+    return offset === undefined ? this.#readStored(pageNumber) : this.#readFrame(offset)
+  }
+
+  #readFrame(offset: number): Uint8Array {
+    const image = new Uint8Array(this.#pageSize)
+    image.fill(0, this.#wal.read(image, offset))
+    return image
+  }
+
+  #readStored(pageNumber: number): Uint8Array {
+    const image = new Uint8Array(this.#pageSize)
+    this.#file.readPage(pageNumber, image)
+    return image
+  }
+
+  #sameFiles(): boolean {
+    return this.#wal.follow() && this.#file.stillThere()
+  }
+
+  #sameGeneration(): boolean {
+    const start = new Uint8Array(WAL_HEADER_BYTES)
+    this.#wal.read(start, 0)
+    const header = parseWalHeader(start)
+    return header?.salt1 === this.#position?.salt1 && header?.salt2 === this.#position?.salt2
+  }
+
+  /** Bytes of the WAL that the present generation uses; the file itself never shrinks by a restart. */
+  #usedBytes(): number {
+    return walFrameOffset(this.#pageSize, this.#position?.frameCount ?? 0)
+  }
+
+  /** Our read lock keeps the app's own checkpoints from ever finishing, so we finish them. */
+  async #keepWalSmall(sink: ChangeSink): Promise<void> {
+    const nowMs = this.#platform.clock.monotonicMs()
+    if (this.#usedBytes() < WAL_LIMIT_BYTES || nowMs - this.#checkpointedAtMs < CHECKPOINT_PAUSE_MS) return
+    if (this.#resting) return
+    this.#lock.checkpoint()
+    this.#readNewFrames(sink)
+    // The second one has little left to do, so the transaction after it likely lands on mark 0.
+    this.#lock.checkpoint()
+    this.#readNewFrames(sink)
+    if (this.#usedBytes() > WAL_RESTART_BYTES) await this.#letRestart(sink)
+    this.#checkpointedAtMs = this.#platform.clock.monotonicMs()
+  }
+
+  /**
+   * A writer without any pause always has a frame beyond our mark, and its WAL would grow for ever.
+   * Taking the write lock would make an app without busy timeout fail; instead we let go for a moment:
+   * the app's own checkpoint then finishes and its next commit begins the WAL anew. The frames it wrote
+   * in between still lie at the end of the file, tens of megabytes behind the new beginning.
+   */
+  async #letRestart(sink: ChangeSink): Promise<void> {
+    const former = this.#position
+    const header = this.#header
+    if (former === undefined || header === undefined) return
+    this.#lock.release()
+    const { clock } = this.#platform
+    const untilMs = clock.monotonicMs() + RESTART_WINDOW_MS
+    while (this.#sameGeneration() && clock.monotonicMs() < untilMs) await sleep(clock, RESTART_LOOK_MS)
+    this.#lock.roll(() => {
+      const scan = scanWal(this.#wal.read, former)
+      if (scan?.continued) return this.#takeScan(scan, sink)
+      // One restart adds one to the first salt (walRestartHdr). Anything else may hide a generation.
+      const oneRestart = scan !== undefined && scan.header.salt1 === (header.salt1 + 1) >>> 0
+      if (!oneRestart || !this.#sameFiles()) return this.#compareLater()
+      const tail = scanFormerGeneration(this.#wal.read, header, former)
+      if (tail.commits > 0) this.#takeFrames(tail, sink)
+      const reached = scanWal(this.#wal.read)?.position.frameCount ?? Number.POSITIVE_INFINITY
+      if (reached >= former.frameCount) return this.#compareLater()
+      this.#frames.clear()
+      this.#takeScan(scan, sink)
+    })
+    if (this.#compareNext) await this.#compareAll(sink)
+  }
+
+  #takeScan(scan: WalScan, sink: ChangeSink): void {
+    this.#remember(scan)
+    if (scan.commits > 0) this.#takeFrames(scan, sink)
+  }
+
+  #compareLater(): void {
+    this.#compareNext = true
+  }
+
+  async rest(sink: ChangeSink): Promise<RestOutcome> {
+    if (this.#resting) return 'resting'
+    if (this.#platform.clock.monotonicMs() < this.#releasedUntilMs) return 'released'
+    try {
+      const moved = this.#lock.checkpoint()
+      const before = this.#position
+      if (this.#compareNext || !this.#readNewFrames(sink)) return 'again'
+      this.#resting = moved.complete && samePosition(before, this.#position)
+    } catch (thrown) {
+      if (sqliteErrorCode(thrown) !== SQLITE_BUSY) throw thrown
+    }
+    if (this.#resting) return 'resting'
+    this.#restTries += 1
+    if (this.#restTries < REST_TRIES) return 'again'
+    this.#release()
+    return 'released'
+  }
+
+  /** Somebody's checkpoint waits for us: let it pass, and compare afterwards. */
+  #release(): void {
+    this.#lock.release()
+    this.#restTries = 0
+    this.#compareNext = true
+    this.#releasedUntilMs = this.#platform.clock.monotonicMs() + RELEASE_MS
+  }
+
+  position(): CapturePosition {
+    const changeCounter = this.#file.header()?.changeCounter ?? 0
+    if (this.#position === undefined) return { changeCounter }
+    const { salt1, salt2, frameCount, checksum1, checksum2 } = this.#position
+    return { changeCounter, wal: { salt1, salt2, frameCount, checksum1, checksum2 } }
+  }
+
+  close(): void {
+    this.#lock.close()
+    this.#wal.close()
+    this.#file.close()
+  }
+}
+
+function samePosition(a: WalPosition | undefined, b: WalPosition | undefined): boolean {
+  return a?.salt1 === b?.salt1 && a?.salt2 === b?.salt2 && a?.frameCount === b?.frameCount
+}
