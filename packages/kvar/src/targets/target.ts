@@ -4,8 +4,9 @@ import { KvarError, type KvarErrorCode } from '../errors.ts'
  * A target stores immutable objects by key, each with a modification time. It knows nothing of
  * versions, databases or encryption: the log is built on these few verbs alone.
  *
- * Keys are relative paths of ASCII letters, digits, `.`, `_`, `-` and `/`, without empty, `.` or
- * `..` parts. Every call ends within its own deadline and may be aborted by `signal`.
+ * Keys are relative paths of ASCII letters, digits, `.`, `_`, `-` and `/`; no part is empty or begins
+ * with a dot (dot names are a target's own: unfinished uploads, markers). Every call ends within its
+ * own deadline and may be aborted by `signal`; it then rejects with `CANCELLED`.
  *
  * Errors are classified once, at the border to the provider, as `TargetError`.
  */
@@ -148,11 +149,30 @@ export async function readAll(
   return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks)
 }
 
-const KEY_PATTERN = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/
+const PART = '[A-Za-z0-9_-][A-Za-z0-9._-]*'
+const KEY_PATTERN = new RegExp(`^${PART}(?:/${PART})*$`)
+const PREFIX_PATTERN = new RegExp(`^(?:${PART}/)*(?:${PART})?$`)
+const KEY_LENGTH_LIMIT = 900
+
+/** Whether every target could store an object under this key. */
+export function isKey(key: string): boolean {
+  return key.length <= KEY_LENGTH_LIMIT && KEY_PATTERN.test(key)
+}
 
 /** Refuses keys that could leave the target's root: hostile listings and settings end here. */
 export function assertKey(key: string): void {
-  if (!KEY_PATTERN.test(key) || key.length > 900) {
-    throw new TargetError('permanent', `The key ${JSON.stringify(key)} is not allowed on a target`)
-  }
+  if (isKey(key)) return
+  const shown = JSON.stringify(key.length > 80 ? `${key.slice(0, 80)}…` : key)
+  throw new TargetError('permanent', `The key ${shown} is not allowed on a target`)
+}
+
+/** Refuses prefixes that no key can begin with. The empty prefix stands for all keys. */
+export function assertPrefix(prefix: string): void {
+  if (prefix.length <= KEY_LENGTH_LIMIT && PREFIX_PATTERN.test(prefix)) return
+  throw new TargetError('permanent', `The prefix ${JSON.stringify(prefix.slice(0, 80))} is not allowed on a target`)
+}
+
+/** Ends an aborted call: an aborted call of any target rejects with `CANCELLED`, never with a `TargetError`. */
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new KvarError('CANCELLED', 'Stopped by the caller', { cause: signal.reason })
 }

@@ -1,0 +1,163 @@
+import { basename, dirname } from 'node:path'
+import type { Capture } from '../capture/capture.ts'
+import { KvarError, toKvarError } from '../errors.ts'
+import { sleep, type Timer } from '../platform/clock.ts'
+import type { Watch } from '../platform/files.ts'
+import type { Platform } from '../platform/platform.ts'
+
+/** The safety net under file-system events, and the only thing that happens while idle (R9). */
+const LOOK_EVERY_MS = 1000
+/** Events come in bursts: no more than one look in this time, unless somebody waits. */
+const LOOK_PAUSE_MS = 20
+/** Comparison reads the whole database: it may take a tenth of a core. */
+const COMPARISON_SHARE = 0.1
+/** Nothing changed for so long: the app's own checkpoints are let through. */
+const REST_AFTER_MS = 100
+const BUSY_FIRST_MS = 5
+const BUSY_LONGEST_MS = 200
+/** A look that somebody waits for gives up after so long without a moment's peace. */
+const BUSY_LIMIT_MS = 60_000
+
+export interface CaptureLoopEvents {
+  /** New changes were captured. */
+  changed(): void
+  /** The state of capture turned bad or good again. */
+  trouble(error: KvarError | undefined): void
+  /** The database is there, or is not. */
+  present(present: boolean): void
+}
+
+/** Decides when to look at the database, and sees to it that looks, cuts and copies never overlap. */
+export class CaptureLoop {
+  readonly capture: Capture
+  readonly #path: string
+  readonly #platform: Platform
+  readonly #events: CaptureLoopEvents
+  #queue: Promise<unknown> = Promise.resolve()
+  #watch: Watch | undefined
+  #tick: Timer | undefined
+  #soon: Timer | undefined
+  #rest: Timer | undefined
+  #notBeforeMs = 0
+  #stopped = false
+  #trouble: string | undefined
+
+  constructor(options: { capture: Capture; path: string; platform: Platform; events: CaptureLoopEvents }) {
+    this.capture = options.capture
+    this.#path = options.path
+    this.#platform = options.platform
+    this.#events = options.events
+  }
+
+  start(): void {
+    const names = new Set(['', '-wal', '-journal'].map((suffix) => basename(this.#path) + suffix))
+    this.#watch = this.#platform.files.watch(dirname(this.#path), (name) => {
+      if (name === undefined || names.has(name)) this.#lookSoon()
+    })
+    this.#nextTick()
+  }
+
+  /** Runs work that must not overlap with a look. */
+  exclusively<T>(work: () => T | Promise<T>): Promise<T> {
+    const run = this.#queue.then(work)
+    this.#queue = run.catch(() => undefined)
+    return run
+  }
+
+  /**
+   * Captures everything committed before the call.
+   *
+   * @returns the number of the captured state, and whether there is a database at all
+   * @throws KvarError `HELD` when a writer never gives a moment's peace
+   */
+  async lookNow(): Promise<{ sequence: number; present: boolean }> {
+    const { clock } = this.#platform
+    const untilMs = clock.monotonicMs() + BUSY_LIMIT_MS
+    for (let pauseMs = BUSY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BUSY_LONGEST_MS)) {
+      const outcome = await this.#look()
+      if (outcome.kind !== 'busy') return { sequence: this.capture.sequence, present: outcome.kind === 'complete' }
+      if (this.#stopped || clock.monotonicMs() > untilMs) {
+        throw new KvarError('HELD', `Cannot read "${this.#path}": ${outcome.why}`, {
+          hint: 'a transaction that stays open, or locking_mode=EXCLUSIVE, keeps Kvar from seeing a committed state',
+        })
+      }
+      await sleep(clock, pauseMs)
+    }
+  }
+
+  #look() {
+    return this.exclusively(async () => {
+      const { clock } = this.#platform
+      const [before, begunMs] = [this.capture.sequence, clock.monotonicMs()]
+      const outcome = await this.capture.look()
+      const endMs = clock.monotonicMs()
+      const busyMs = this.capture.mode === 'comparison' ? (endMs - begunMs) * (1 / COMPARISON_SHARE - 1) : 0
+      this.#notBeforeMs = endMs + Math.max(LOOK_PAUSE_MS, busyMs)
+      this.#events.present(outcome.kind !== 'missing')
+      if (this.capture.sequence !== before) {
+        this.#restSoon()
+        this.#events.changed()
+      }
+      return outcome
+    })
+  }
+
+  #lookSoon(): void {
+    if (this.#soon !== undefined || this.#stopped) return
+    const delayMs = Math.max(0, this.#notBeforeMs - this.#platform.clock.monotonicMs())
+    this.#soon = this.#platform.clock.startTimer(delayMs, () => {
+      this.#soon = undefined
+      void this.#lookQuietly()
+    })
+  }
+
+  /** A look that nobody waits for: trouble is told, not thrown, and the next one tries again. */
+  async #lookQuietly(): Promise<void> {
+    if (this.#stopped) return
+    try {
+      const outcome = await this.#look()
+      this.#tell(undefined)
+      if (outcome.kind === 'busy') this.#lookSoon()
+    } catch (thrown) {
+      this.#tell(toKvarError(thrown))
+    }
+  }
+
+  #tell(error: KvarError | undefined): void {
+    if (error?.message === this.#trouble) return
+    this.#trouble = error?.message
+    this.#events.trouble(error)
+  }
+
+  #nextTick(): void {
+    this.#tick = this.#platform.clock.startTimer(LOOK_EVERY_MS, () => {
+      if (this.#soon === undefined) this.#lookSoon()
+      this.#nextTick()
+    })
+  }
+
+  #restSoon(): void {
+    this.#rest?.cancel()
+    if (this.#stopped) return
+    this.#rest = this.#platform.clock.startTimer(REST_AFTER_MS, () => void this.#restNow())
+  }
+
+  async #restNow(): Promise<void> {
+    try {
+      const before = this.capture.sequence
+      const outcome = await this.exclusively(() => (this.#stopped ? 'resting' : this.capture.rest()))
+      if (this.capture.sequence !== before) this.#events.changed()
+      if (outcome === 'again') this.#restSoon()
+    } catch (thrown) {
+      this.#tell(toKvarError(thrown))
+    }
+  }
+
+  /** Ends all looks; waits for the one under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#watch?.close()
+    for (const timer of [this.#tick, this.#soon, this.#rest]) timer?.cancel()
+    await this.#queue
+  }
+}

@@ -1,0 +1,162 @@
+import { PageTable } from '../../capture/page-table.ts'
+import { type DatabaseHeader, lockPageNumber, parseDatabaseHeader } from '../../formats/database-header.ts'
+import { pageChecksum } from '../../formats/page-checksum.ts'
+import { scanWal, type WalScan } from '../../formats/wal.ts'
+import type { OpenFile } from '../../platform/files.ts'
+import type { Platform } from '../../platform/platform.ts'
+import { openSqlite } from '../../platform/sqlite.ts'
+import { type KeeperMemory, saltsOf } from '../state-store.ts'
+
+/** Pages hashed between two turns of the event loop. */
+const SLICE_PAGES = 4096
+
+/** The bare files as they lie on the disk, before SQLite opens anything. */
+export interface BareFiles {
+  header: DatabaseHeader
+  sizeBytes: number
+  modifiedAtMs: number
+  /** The pages of the database file alone, without its WAL. */
+  table: PageTable
+  wal: WalScan | undefined
+  hasJournal: boolean
+}
+
+/** Undefined when there is no database file, or nothing in it that SQLite would call one. */
+export async function readBareFiles(path: string, platform: Platform): Promise<BareFiles | undefined> {
+  const { files } = platform
+  const facts = files.statSync(path)
+  if (facts === undefined || facts.isFolder || facts.sizeBytes === 0) return undefined
+  const file = files.openSync(path, 'read')
+  try {
+    const start = new Uint8Array(100)
+    file.readSync(start, 0)
+    const header = parseDatabaseHeader(start)
+    if (header === undefined) return undefined
+    const pageCount = header.pageCountValid ? header.pageCount : Math.ceil(facts.sizeBytes / header.pageSize)
+    return {
+      header,
+      sizeBytes: facts.sizeBytes,
+      modifiedAtMs: facts.modifiedAtMs,
+      table: await tableOfFile(file, header.pageSize, pageCount, platform),
+      wal: scanFile(`${path}-wal`, platform),
+      hasJournal: (files.statSync(`${path}-journal`)?.sizeBytes ?? 0) > 0,
+    }
+  } finally {
+    file.closeSync()
+  }
+}
+
+async function tableOfFile(file: OpenFile, pageSize: number, pageCount: number, platform: Platform) {
+  const table = new PageTable(pageSize, Math.max(pageCount, 1))
+  table.resize(pageCount)
+  const page = new Uint8Array(pageSize)
+  const lockPage = lockPageNumber(pageSize)
+  for (let pageNumber = 1; pageNumber <= pageCount; pageNumber++) {
+    if (pageNumber === lockPage) continue
+    page.fill(0, file.readSync(page, (pageNumber - 1) * pageSize))
+    table.set(pageNumber, pageChecksum(pageNumber, page))
+    if (pageNumber % SLICE_PAGES === 0) await platform.clock.turn()
+  }
+  return table
+}
+
+function scanFile(path: string, platform: Platform): WalScan | undefined {
+  if (platform.files.statSync(path) === undefined) return undefined
+  const file = platform.files.openSync(path, 'read')
+  try {
+    return scanWal((buffer, offset) => file.readSync(buffer, offset))
+  } finally {
+    file.closeSync()
+  }
+}
+
+/**
+ * Whether `-wal` or `-journal` belong to another file than the one that now bears the name: somebody
+ * copied a `.backup` or an older version over the database. SQLite would replay them into the copy.
+ *
+ * @param equalsBackupCopy the bare file is byte-equal to `NAME.backup`
+ */
+export function sideFilesAreStale(
+  bare: BareFiles,
+  memory: KeeperMemory | undefined,
+  equalsBackupCopy: boolean,
+): boolean {
+  const known = memory?.history.filter((entry) => BigInt(entry.databaseChecksum) === bare.table.databaseChecksum) ?? []
+  if (known.length === 0 && !equalsBackupCopy) return false
+  // A committed state needs no journal: at worst the transaction it belongs to never touched the file.
+  if (bare.hasJournal) return true
+  if (bare.wal === undefined || bare.wal.commits === 0) return false
+  if (memory === undefined || known.length === 0) return true
+  return known.every((entry) => lacksWhatWasCheckpointed(entry, bare.wal as WalScan, memory))
+}
+
+/**
+ * A file that shows an older state than the one known to have been moved back into the database was
+ * put there by somebody. A file that lacks only frames which may not have been moved yet is the
+ * database itself, and its WAL holds commits that must not be lost.
+ */
+function lacksWhatWasCheckpointed(
+  entry: KeeperMemory['history'][number],
+  wal: WalScan,
+  memory: KeeperMemory,
+): boolean {
+  const salts = `${wal.header.salt1}-${wal.header.salt2}`
+  const newest = memory.history.at(-1)
+  if (entry.salts === salts) {
+    const moved = memory.checkpointed
+    return moved !== undefined && moved.salts === salts && moved.frameCount > entry.frameCount
+  }
+  // The WAL was begun anew after this version: everything before it was moved back first, so a file
+  // that still shows an earlier version than the last one before is not that database.
+  const lastBefore = memory.history.findLast((other) => other.salts !== salts)
+  const oldest = lastBefore?.version ?? newest?.version ?? 0
+  return entry.version < oldest
+}
+
+/**
+ * Whether the disk went back behind what was captured (a power cut with synchronous=NORMAL, a volume
+ * snapshot). Only positive evidence counts; content that merely differs is news.
+ */
+export function diskWentBack(bare: BareFiles, memory: KeeperMemory): boolean {
+  const recorded = memory.position.wal
+  const salts = saltsOf(memory.position)
+  if (bare.header.changeCounter < memory.position.changeCounter) return true
+  if (recorded === undefined || salts === null) return false
+  if (bare.wal === undefined || bare.wal.position.frameCount === 0) {
+    // A clean close moves everything back and removes the WAL, and so writes the database after our
+    // last note. A WAL that was lost leaves the database as it was.
+    const moved = memory.checkpointed
+    const wasMoved = moved !== undefined && moved.salts === salts && moved.frameCount >= recorded.frameCount
+    return !wasMoved && bare.modifiedAtMs <= memory.notedAtMs
+  }
+  const present = `${bare.wal.header.salt1}-${bare.wal.header.salt2}`
+  if (present === salts) return bare.wal.position.frameCount < recorded.frameCount
+  // An earlier generation in front again: the newer header never reached the disk.
+  return memory.history.some((entry) => entry.salts === present)
+}
+
+/**
+ * What SQLite says of the database: opens it, so it rolls back a hot journal and recovers the WAL.
+ * Called only before the app.
+ */
+export function inspectContent(path: string): 'no-tables' | 'no-rows' | 'rows' | 'invalid' {
+  try {
+    const database = openSqlite(path, { mode: 'readWrite', timeoutMs: 5000 })
+    try {
+      const check = database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string }
+      if (check.quick_check !== 'ok') return 'invalid'
+      const tables = database
+        .prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`)
+        .all() as Array<{ name: string; sql: string | null }>
+      const plain = tables.filter((table) => !/^\s*CREATE\s+VIRTUAL/i.test(table.sql ?? ''))
+      if (tables.length === 0) return 'no-tables'
+      const hasRow = (name: string) =>
+        database.prepare(`SELECT 1 FROM "${name.replaceAll('"', '""')}" LIMIT 1`).get() !== undefined
+      return plain.some((table) => hasRow(table.name)) ? 'rows' : 'no-rows'
+    } finally {
+      database.close()
+    }
+  } catch {
+    return 'invalid'
+  }
+}

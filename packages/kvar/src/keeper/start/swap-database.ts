@@ -1,0 +1,117 @@
+import { basename, dirname, join } from 'node:path'
+import { writeFileAtomically } from '../../platform/files.ts'
+import type { Platform } from '../../platform/platform.ts'
+import { beforeRestoreFolder } from '../../settings/names.ts'
+
+/**
+ * Puts a restored file in the database's place (R5), so that a crash between any two steps leaves
+ * something the next start can finish:
+ *
+ *  1. the intent is noted and synced
+ *  2. the database is moved aside *first*, then `-journal`, `-wal`, `-shm`. The other way round a crash
+ *     would leave a database without its hot journal, which is corrupt.
+ *  3. the new file is renamed in, the folder is synced, the intent is removed
+ *
+ * Only for start-up before the app: a process that has the old file open would go on writing into it.
+ */
+export async function swapDatabase(options: SwapOptions): Promise<string | undefined> {
+  const { databasePath, platform } = options
+  const aside = beforeRestoreFolder(databasePath, platform.clock.nowMs())
+  const intent: SwapIntent = { newFile: options.newFile, aside }
+  const intentPath = join(options.stateFolder, INTENT_NAME)
+  await writeFileAtomically(platform.files, intentPath, JSON.stringify(intent), { durable: true })
+  return carryOut(databasePath, intent, intentPath, platform)
+}
+
+/** Finishes a swap that a crash interrupted. Answers true if there was one. */
+export async function finishSwap(options: Omit<SwapOptions, 'newFile'>): Promise<boolean> {
+  const { databasePath, platform } = options
+  const intentPath = join(options.stateFolder, INTENT_NAME)
+  const bytes = await platform.files.readFile(intentPath)
+  if (bytes === undefined) return false
+  const intent = parseIntent(bytes)
+  if (intent !== undefined) await carryOut(databasePath, intent, intentPath, platform)
+  else await platform.files.remove(intentPath)
+  return true
+}
+
+/** Moves files that lie beside the database, and belong to another one, to where nothing replays them. */
+export async function moveAside(databasePath: string, suffixes: string[], platform: Platform): Promise<string> {
+  const aside = beforeRestoreFolder(databasePath, platform.clock.nowMs())
+  await moveFiles(databasePath, suffixes, aside, platform)
+  await platform.files.syncFolder(dirname(databasePath))
+  return aside
+}
+
+export const SIDE_FILES = ['-journal', '-wal', '-shm']
+const INTENT_NAME = 'restore-intent.json'
+
+interface SwapOptions {
+  databasePath: string
+  stateFolder: string
+  /** A complete, synced file on the database's file system. */
+  newFile: string
+  platform: Platform
+}
+
+interface SwapIntent {
+  newFile: string
+  aside: string
+}
+
+async function carryOut(
+  databasePath: string,
+  intent: SwapIntent,
+  intentPath: string,
+  platform: Platform,
+): Promise<string | undefined> {
+  const { files } = platform
+  const folder = dirname(databasePath)
+  // Without the new file the rename was already done, and everything moved before it.
+  const done = files.statSync(intent.newFile) === undefined
+  let moved = false
+  if (!done) {
+    moved = await moveFiles(databasePath, ['', ...SIDE_FILES], intent.aside, platform)
+    await files.syncFolder(folder)
+    await files.rename(intent.newFile, databasePath)
+  }
+  await files.syncFolder(folder)
+  await files.remove(intentPath)
+  return moved ? intent.aside : undefined
+}
+
+/** Moves what exists, in the given order; a name that is taken aside gets a number. */
+async function moveFiles(
+  databasePath: string,
+  suffixes: string[],
+  aside: string,
+  platform: Platform,
+): Promise<boolean> {
+  const { files } = platform
+  let moved = false
+  for (const suffix of suffixes) {
+    const path = databasePath + suffix
+    if (files.statSync(path) === undefined) continue
+    await files.makeFolder(aside, 0o700)
+    await files.rename(path, freeName(join(aside, basename(path)), platform))
+    moved = true
+  }
+  if (moved) await files.syncFolder(aside)
+  return moved
+}
+
+function freeName(path: string, platform: Platform): string {
+  let free = path
+  for (let number = 2; platform.files.statSync(free) !== undefined; number++) free = `${path}.${number}`
+  return free
+}
+
+/** An unreadable intent was never synced, so nothing was moved for it. */
+function parseIntent(bytes: Uint8Array): SwapIntent | undefined {
+  try {
+    const value = JSON.parse(new TextDecoder().decode(bytes)) as Partial<SwapIntent>
+    return typeof value.newFile === 'string' && typeof value.aside === 'string' ? (value as SwapIntent) : undefined
+  } catch {
+    return undefined
+  }
+}

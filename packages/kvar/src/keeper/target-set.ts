@@ -1,0 +1,132 @@
+import { dirname } from 'node:path'
+import { KvarError, toKvarError } from '../errors.ts'
+import { proveCreateIfAbsent } from '../log/lineage.ts'
+import { VersionLog } from '../log/version-log.ts'
+import type { Platform } from '../platform/platform.ts'
+import type { KeeperSettings } from '../settings/keeper-settings.ts'
+import type { TargetSetting } from '../settings/target-url.ts'
+import { openTarget } from '../targets/open-target.ts'
+import type { Target } from '../targets/target.ts'
+import { withRetries } from '../targets/wrappers/retrying-target.ts'
+
+/** One configured target: opened when it is first needed, tried again after a failure. */
+export class TargetInUse {
+  readonly setting: TargetSetting
+  readonly #platform: Platform
+  readonly #settings: KeeperSettings
+  #target: Target | undefined
+  #opening: Promise<Target> | undefined
+  /** Tries that failed since the last success, for status. */
+  retries = 0
+
+  constructor(setting: TargetSetting, settings: KeeperSettings, platform: Platform) {
+    this.setting = setting
+    this.#settings = settings
+    this.#platform = platform
+  }
+
+  get url(): string {
+    return this.setting.url
+  }
+
+  /** @throws TargetError when the place cannot be reached */
+  async open(): Promise<Target> {
+    if (this.#target !== undefined) return this.#target
+    this.#opening ??= this.#openOnce().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #openOnce(): Promise<Target> {
+    const target = await openTarget(this.setting, this.#platform)
+    this.#target = withRetries(target, {
+      platform: this.#platform,
+      policy: { maxTries: this.#settings.limits.targetTries, deadlineMs: this.#settings.limits.targetTimeoutMs },
+      onRetry: () => {
+        this.retries += 1
+      },
+    })
+    return this.#target
+  }
+
+  async log(): Promise<VersionLog> {
+    return new VersionLog(await this.open())
+  }
+
+  /** Whether the place lies on the given device; known for folders even before they are opened. */
+  isOnDevice(deviceId: number | undefined): boolean {
+    if (deviceId === undefined) return false
+    if (this.#target !== undefined) return this.#target.capabilities.deviceId === deviceId
+    const { path } = this.setting
+    return path !== undefined && deviceOf(path, this.#platform) === deviceId
+  }
+
+  get canCompareAndSet(): boolean {
+    return this.#target === undefined || this.#target.capabilities.createIfAbsent === 'atomic'
+  }
+
+  async close(): Promise<void> {
+    await this.#target?.close()
+    this.#target = undefined
+  }
+}
+
+/** The device of a path, or of the nearest folder above it that exists. */
+function deviceOf(path: string, platform: Platform): number | undefined {
+  for (let place = path; ; place = dirname(place)) {
+    const facts = platform.files.statSync(place)
+    if (facts !== undefined) return facts.deviceId
+    if (place === dirname(place)) return undefined
+  }
+}
+
+/** All configured targets, one of them the ledger. */
+export class TargetSet {
+  readonly all: TargetInUse[]
+  readonly ledger: TargetInUse | undefined
+  readonly #databaseDevice: number | undefined
+
+  constructor(settings: KeeperSettings, platform: Platform) {
+    this.all = settings.targets.map((setting) => new TargetInUse(setting, settings, platform))
+    this.#databaseDevice = deviceOf(dirname(settings.databasePath), platform)
+    this.ledger = this.#chooseLedger(settings.ledger)
+  }
+
+  get followers(): TargetInUse[] {
+    return this.all.filter((target) => target !== this.ledger)
+  }
+
+  isOnDatabaseDisk(target: TargetInUse): boolean {
+    return target.isOnDevice(this.#databaseDevice)
+  }
+
+  /** The first that can compare-and-set and lies elsewhere; else the first that can; a setting may name another. */
+  #chooseLedger(named: string | undefined): TargetInUse | undefined {
+    if (named !== undefined) return this.all.find((target) => target.url === named)
+    const able = this.all.filter((target) => target.canCompareAndSet)
+    return able.find((target) => !this.isOnDatabaseDisk(target)) ?? able[0] ?? this.all[0]
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.all.map((target) => target.close()))
+  }
+}
+
+/**
+ * A ledger has to refuse a second create of one key. It is tried once, when the target is adopted.
+ *
+ * @throws KvarError `SETTING_INVALID` for a target that overwrites
+ */
+export async function assertCanBeLedger(target: Target, platform: Platform): Promise<void> {
+  if (await proveCreateIfAbsent(target, platform)) return
+  throw new KvarError('SETTING_INVALID', `${target.url} overwrites objects it should refuse, so it cannot decide which version is next`, {
+    hint: 'put another target first; this one can follow it',
+  })
+}
+
+/** Whether a failure may pass by itself, so that waiting is sensible. */
+export function mayPass(thrown: unknown): boolean {
+  const { code } = toKvarError(thrown)
+  return code === 'TARGET_TEMPORARY' || code === 'UNREACHABLE' || code === 'TARGET_FULL'
+}

@@ -1,0 +1,64 @@
+import type { TargetSetting } from './target-url.ts'
+
+const MIB = 1024 * 1024
+
+/**
+ * Everything a keeper needs to know, complete and checked. Plain JSON: it travels over the keeper's
+ * socket (it holds the targets' secrets, so it travels nowhere else).
+ */
+export interface KeeperSettings {
+  /** Absolute. */
+  databasePath: string
+  /** The most important first. Empty: only copies on this machine are kept, and the status says so. */
+  targets: TargetSetting[]
+  /** URL of the target that decides which version is next; without it the design's rule chooses. */
+  ledger?: string
+  durable: 'ledger' | 'all'
+  copies: CopyKind[]
+  /** Longest time between a commit and its version. */
+  intervalMs: number
+  /** How long a start waits for a ledger that does not answer. */
+  startTimeoutMs: number
+  onUnreachable: 'fail' | 'stale'
+  /** SQL that creates the app's tables, for JSON files that carry no schema. */
+  schema?: string
+  keep: KeepSettings
+  limits: KeeperLimits
+}
+
+export type CopyKind = 'json' | 'backup'
+
+/**
+ * How long versions are kept, as durations (`parseDuration` reads them): all of them, then the last
+ * of each hour, day and month.
+ */
+export interface KeepSettings {
+  all: string
+  hourly: string
+  daily: string
+  monthly: string
+}
+
+/** Named limits: none of them is ever passed silently, the status tells when one was reached. */
+export interface KeeperLimits {
+  /** Changed pages held in memory; beyond it a version is cut early, and a larger transaction spills to disk. */
+  pendingBytes: number
+  /** Versions on disk that wait for the ledger; beyond it they are dropped and compared again later. */
+  outboxBytes: number
+  /** A follower that is farther behind is filled anew instead of version by version. */
+  catchUpVersions: number
+  /** Tries of one call of a target before it counts as failed. */
+  targetTries: number
+  /** Milliseconds one try of a target may stand still before it counts as failed. */
+  targetTimeoutMs: number
+}
+
+export const DEFAULT_KEEP: KeepSettings = { all: '7d', hourly: '30d', daily: '1y', monthly: 'forever' }
+
+export const DEFAULT_LIMITS: KeeperLimits = {
+  pendingBytes: 64 * MIB,
+  outboxBytes: 256 * MIB,
+  catchUpVersions: 1000,
+  targetTries: 6,
+  targetTimeoutMs: 30_000,
+}
