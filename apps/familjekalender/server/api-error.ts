@@ -111,16 +111,25 @@ const SENTENCES: Record<ApiErrorCode, Bilingual> = {
     en: '{field} must be yes, no or a whole number of minutes, at most a week.',
   },
   unknown_field: { sv: 'Fältet ”{field}” finns inte.', en: 'There is no field "{field}".' },
-  not_object: { sv: 'En händelse ska skickas som ett JSON-objekt.', en: 'An event must be sent as a JSON object.' },
+  not_object: {
+    sv: 'En händelse ska skickas som ett JSON-objekt.',
+    en: 'An event must be sent as a JSON object.',
+  },
   malformed_json: { sv: 'Det som skickades är inte giltig JSON.', en: 'What was sent is not valid JSON.' },
-  body_too_large: { sv: 'Det som skickades är för stort (högst 64 kB).', en: 'What was sent is too large (at most 64 KB).' },
-  range_incomplete: { sv: 'Ange både från och till, eller inget av dem.', en: 'Give both from and to, or neither.' },
+  body_too_large: {
+    sv: 'Det som skickades är för stort (högst 64 kB).',
+    en: 'What was sent is too large (at most 64 KB).',
+  },
+  range_incomplete: {
+    sv: 'Ange både från och till, eller inget av dem.',
+    en: 'Give both from and to, or neither.',
+  },
   range_invalid: { sv: 'Till kan inte vara före från.', en: 'To cannot be before from.' },
   range_too_long: { sv: 'Högst tio år kan visas på en gång.', en: 'At most ten years can be shown at once.' },
   not_found: { sv: 'Det finns inte, eller har tagits bort.', en: 'It does not exist, or was deleted.' },
   other_site: {
     sv: 'Ändringar tas bara emot från kalenderns egen sida.',
-    en: 'Changes are only accepted from the calendar\'s own page.',
+    en: "Changes are only accepted from the calendar's own page.",
   },
   database_busy: {
     sv: 'Kalendern är upptagen. Inget har ändrats, försök igen om en stund.',

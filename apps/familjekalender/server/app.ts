@@ -66,7 +66,10 @@ export function createApp(options: AppOptions): Hono {
   return app
 }
 
-async function askForSafety(persistence: Pick<DatabasePersistence, 'status'>, clock: ServerClock): Promise<SafetyAnswer> {
+async function askForSafety(
+  persistence: Pick<DatabasePersistence, 'status'>,
+  clock: ServerClock,
+): Promise<SafetyAnswer> {
   try {
     const status = await within(clock, STATUS_LIMIT_MS, persistence.status())
     return status === 'late' ? SAFETY_UNKNOWN : safetyAnswer(status)

@@ -52,7 +52,10 @@ function name(maxLength: number) {
 }
 
 const date = v.pipe(v.string(code('date_invalid')), v.check(isCalendarDate, code('date_invalid')))
-const time = v.pipe(v.string(code('time_invalid')), v.regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, code('time_invalid')))
+const time = v.pipe(
+  v.string(code('time_invalid')),
+  v.regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, code('time_invalid')),
+)
 const duration = v.pipe(
   v.number(code('duration_invalid')),
   v.gtValue(0, code('duration_invalid')),
@@ -98,6 +101,8 @@ const NewEvent = v.strictObject(
 const EventChange = v.partial(v.strictObject(fields, keyProblem))
 
 function parse<S extends typeof NewEvent | typeof EventChange>(schema: S, body: unknown): v.InferOutput<S> {
+  // To Valibot a list is an object without the right keys.
+  if (Array.isArray(body)) throw new ApiError('not_object')
   const result = v.safeParse(schema, body, { abortEarly: true })
   if (result.success) return result.output
   const [issue] = result.issues
@@ -106,6 +111,7 @@ function parse<S extends typeof NewEvent | typeof EventChange>(schema: S, body: 
 }
 
 function withRepeatInOrder(event: EventFields): EventFields {
-  if (event.repeat_until !== null && event.repeat_until < event.date) throw new ApiError('until_before_date', 'repeat_until')
+  if (event.repeat_until !== null && event.repeat_until < event.date)
+    throw new ApiError('until_before_date', 'repeat_until')
   return event
 }

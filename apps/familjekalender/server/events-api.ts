@@ -21,7 +21,9 @@ export function eventsApi({ store, stored, patiently }: EventsApiOptions): Hono 
 
   api.get('/', async (context) => {
     const range = readRange(context.req.query('from'), context.req.query('to'))
-    return context.json(await patiently(() => (range === undefined ? store.all() : store.between(range.from, range.to))))
+    return context.json(
+      await patiently(() => (range === undefined ? store.all() : store.between(range.from, range.to))),
+    )
   })
 
   api.post('/', async (context) => {
@@ -45,7 +47,9 @@ export function eventsApi({ store, stored, patiently }: EventsApiOptions): Hono 
     remember(recentlyDeleted, event)
     const isStored = await stored()
     context.header('Stored', String(isStored))
-    return isStored ? context.body(null, 204) : context.json({ stored: false, message: WAITS_FOR_STORAGE }, 202)
+    return isStored
+      ? context.body(null, 204)
+      : context.json({ stored: false, message: WAITS_FOR_STORAGE }, 202)
   })
 
   api.post('/:id/undelete', async (context) => {
@@ -75,7 +79,10 @@ function remember(deleted: Map<number, CalendarEvent>, event: CalendarEvent): vo
 const MAX_REMEMBERED = 100
 const MAX_RANGE_DAYS = 3_660
 
-function readRange(from: string | undefined, to: string | undefined): { from: string; to: string } | undefined {
+function readRange(
+  from: string | undefined,
+  to: string | undefined,
+): { from: string; to: string } | undefined {
   if (from === undefined && to === undefined) return undefined
   if (from === undefined) throw new ApiError('range_incomplete', 'from')
   if (to === undefined) throw new ApiError('range_incomplete', 'to')

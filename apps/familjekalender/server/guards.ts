@@ -28,7 +28,11 @@ export const securityHeaders: MiddlewareHandler = async (context, next) => {
  * browser. Browsers tell where a request comes from; programs that send neither header are let in.
  */
 export const ownSiteOnly: MiddlewareHandler = async (context, next) => {
-  if (context.req.method !== 'GET' && context.req.method !== 'HEAD' && isOtherSite((name) => context.req.header(name))) {
+  if (
+    context.req.method !== 'GET' &&
+    context.req.method !== 'HEAD' &&
+    isOtherSite((name) => context.req.header(name))
+  ) {
     throw new ApiError('other_site')
   }
   await next()

@@ -28,7 +28,10 @@ export function readPageFiles(folder: string): PageFiles {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
     const address = path.slice(folder.length).split(sep).join('/').replace(/^\/*/, '/')
-    files.set(address === '/index.html' ? '/' : address, pageFile(address, new Uint8Array(readFileSync(path))))
+    files.set(
+      address === '/index.html' ? '/' : address,
+      pageFile(address, new Uint8Array(readFileSync(path))),
+    )
   }
   return files
 }

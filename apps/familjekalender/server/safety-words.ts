@@ -121,7 +121,9 @@ function advice(status: KeeperStatus): Bilingual | null {
 
 /** What is wrong with a place, said once for the worst of them. */
 function targetAdvice(status: KeeperStatus): Bilingual | undefined {
-  const codes = [status.problem, ...status.targets.map((target) => target.problem)].map((problem) => problem?.code)
+  const codes = [status.problem, ...status.targets.map((target) => target.problem)].map(
+    (problem) => problem?.code,
+  )
   if (codes.includes('TARGET_FULL')) return FULL_ADVICE
   if (codes.includes('TARGET_DENIED')) return DENIED_ADVICE
   if (codes.includes('TARGET_TEMPORARY') || codes.includes('UNREACHABLE')) return SILENT_ADVICE

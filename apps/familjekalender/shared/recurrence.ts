@@ -1,4 +1,11 @@
-import { type CalendarDate, dateOfDay, dayNumber, requireDay, WEEKDAYS, weekdayIndex } from './calendar-date.ts'
+import {
+  type CalendarDate,
+  dateOfDay,
+  dayNumber,
+  requireDay,
+  WEEKDAYS,
+  weekdayIndex,
+} from './calendar-date.ts'
 
 /** What the repeat of an event depends on. */
 export interface RepeatRule {
@@ -35,6 +42,7 @@ function repeatedDays(rule: RepeatRule, start: number, fromDay: number, toDay: n
   const lastDay = Math.min(toDay, untilDay ?? toDay)
   const earliest = Math.max(fromDay, start + 1)
   const days: number[] = []
-  for (let day = earliest + ((weekday - weekdayIndex(earliest) + 7) % 7); day <= lastDay; day += 7) days.push(day)
+  for (let day = earliest + ((weekday - weekdayIndex(earliest) + 7) % 7); day <= lastDay; day += 7)
+    days.push(day)
   return days
 }

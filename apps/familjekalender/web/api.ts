@@ -33,7 +33,8 @@ export const fetchPeople = () => read<string[]>('/api/people')
 export const fetchSafety = () => read<SafetyAnswer>('/api/status')
 
 export const addEvent = (fields: EventFields) => write('POST', '/api/events', fields)
-export const changeEvent = (id: number, change: Partial<EventFields>) => write('PATCH', `/api/events/${id}`, change)
+export const changeEvent = (id: number, change: Partial<EventFields>) =>
+  write('PATCH', `/api/events/${id}`, change)
 export const putBackEvent = (id: number) => write('POST', `/api/events/${id}/undelete`)
 
 export async function removeEvent(id: number): Promise<{ stored: boolean }> {
@@ -70,7 +71,9 @@ const LIMIT_MS = 15_000
 /** Something between us and the server may have answered without our JSON. */
 async function refusal(response: Response): Promise<Refused> {
   const answer = (await response.json().catch(() => undefined)) as ErrorAnswer | undefined
-  return answer?.error === undefined ? new Refused(NO_ANSWER) : new Refused(answer.error.message, answer.error.field)
+  return answer?.error === undefined
+    ? new Refused(NO_ANSWER)
+    : new Refused(answer.error.message, answer.error.field)
 }
 
 const NO_ANSWER: Bilingual = {

@@ -1,4 +1,4 @@
-/** How many colours app.css has, as classes `person-0` … `person-7`. */
+/** How many colours styles/colours.css has, as classes `person-0` … `person-7`. */
 export const COLOUR_COUNT = 8
 
 /**
@@ -23,6 +23,7 @@ export function personColours(people: readonly string[]): Map<string, number> {
 /** FNV-1a over the name's UTF-16 units: even for names that differ in one letter. */
 function preferred(name: string): number {
   let hash = 0x811c9dc5
-  for (let index = 0; index < name.length; index++) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193)
+  for (let index = 0; index < name.length; index++)
+    hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193)
   return (hash >>> 0) % COLOUR_COUNT
 }

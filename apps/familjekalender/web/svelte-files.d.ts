@@ -1,6 +1,7 @@
 /** TypeScript itself does not read components; Vite does. */
 declare module '*.svelte' {
   import type { Component } from 'svelte'
+
   const component: Component
   export default component
 }

@@ -1,4 +1,11 @@
-import { addDays, type CalendarDate, requireDay, WEEKDAYS, type Weekday, weekdayIndex } from '../shared/calendar-date.ts'
+import {
+  addDays,
+  type CalendarDate,
+  requireDay,
+  WEEKDAYS,
+  type Weekday,
+  weekdayIndex,
+} from '../shared/calendar-date.ts'
 
 /** The day it is where the person sits, not where the server stands. */
 export function localToday(now: Date): CalendarDate {
@@ -17,13 +24,20 @@ export function weekdayOf(date: CalendarDate): Weekday {
 
 /** "23–29 nov. 2026" in the language of `locale`. */
 export function weekTitle(monday: CalendarDate, locale: string): string {
-  const format = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'long', year: 'numeric', timeZone: 'UTC' })
+  const format = new Intl.DateTimeFormat(locale, {
+    day: 'numeric',
+    month: 'long',
+    year: 'numeric',
+    timeZone: 'UTC',
+  })
   return format.formatRange(atUtc(monday), atUtc(addDays(monday, 6)))
 }
 
 /** "23 november". */
 export function dayAndMonth(date: CalendarDate, locale: string): string {
-  return new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'long', timeZone: 'UTC' }).format(atUtc(date))
+  return new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'long', timeZone: 'UTC' }).format(
+    atUtc(date),
+  )
 }
 
 function atUtc(date: CalendarDate): Date {

@@ -32,6 +32,8 @@ export interface Words {
   repeats: string
   never: string
   every: (weekday: string) => string
+  /** The same inside a line. */
+  everyInside: (weekday: string) => string
   until: string
   untilHint: string
   reminder: string
@@ -79,11 +81,12 @@ const sv: Words = {
   firstDate: 'Första datum',
   starts: 'Börjar',
   hours: 'Timmar',
-  endsAt: (time) => `Slutar ${time}`,
+  endsAt: (time) => `slutar ${time}`,
   description: 'Anteckning',
   repeats: 'Upprepas',
   never: 'Nej',
   every: (weekday) => `Varje ${weekday}`,
+  everyInside: (weekday) => `varje ${weekday}`,
   until: 'Till och med',
   untilHint: 'Tomt betyder tills vidare.',
   reminder: 'Märk med en påminnelse',
@@ -139,11 +142,12 @@ const en: Words = {
   firstDate: 'First date',
   starts: 'Starts',
   hours: 'Hours',
-  endsAt: (time) => `Ends ${time}`,
+  endsAt: (time) => `ends ${time}`,
   description: 'Note',
   repeats: 'Repeats',
   never: 'No',
   every: (weekday) => `Every ${weekday}`,
+  everyInside: (weekday) => `every ${weekday}`,
   until: 'Until',
   untilHint: 'Empty means without end.',
   reminder: 'Mark with a reminder',

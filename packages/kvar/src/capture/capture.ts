@@ -39,7 +39,12 @@ export class Capture implements ChangeSink {
   #walSince: number | undefined
 
   /** @param table the pages of the newest version, or undefined to take every page as changed */
-  constructor(options: { path: string; platform: Platform; pendingBytes: number; table?: PageTable | undefined }) {
+  constructor(options: {
+    path: string
+    platform: Platform
+    pendingBytes: number
+    table?: PageTable | undefined
+  }) {
     this.#path = options.path
     this.#platform = options.platform
     this.#table = options.table
@@ -96,7 +101,8 @@ export class Capture implements ChangeSink {
     const nowMs = this.#platform.clock.monotonicMs()
     this.#walSince ??= nowMs
     const begun = (this.#platform.files.statSync(`${this.#path}-wal`)?.sizeBytes ?? 0) > 0
-    if (!begun && nowMs - this.#walSince < WAL_SETTLE_MS) return { kind: 'busy', why: 'the database turns to WAL mode' }
+    if (!begun && nowMs - this.#walSince < WAL_SETTLE_MS)
+      return { kind: 'busy', why: 'the database turns to WAL mode' }
     try {
       this.#source = new WalSource(this.#path, this.#platform)
       return undefined

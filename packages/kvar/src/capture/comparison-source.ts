@@ -1,12 +1,18 @@
+import { basename, dirname } from 'node:path'
 import { KvarError } from '../errors.ts'
 import { lockPageNumber } from '../formats/database-header.ts'
 import { pageChecksum } from '../formats/page-checksum.ts'
 import type { Watch } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
 import { openSqlite } from '../platform/sqlite.ts'
-import type { CapturePosition, CaptureSource, ChangeSink, LookOutcome, RestOutcome } from './capture-source.ts'
+import type {
+  CapturePosition,
+  CaptureSource,
+  ChangeSink,
+  LookOutcome,
+  RestOutcome,
+} from './capture-source.ts'
 import { DatabaseFile } from './database-files.ts'
-import { basename, dirname } from 'node:path'
 
 /** Bytes read and hashed between two looks at whether a writer came in between: a few milliseconds. */
 const SLICE_BYTES = 2 * 1024 * 1024
@@ -128,7 +134,8 @@ export class ComparisonSource implements CaptureSource {
       }
     } catch (thrown) {
       // Without sight of locks the journal may well be a living writer's: it is asked again later.
-      if (!locksUnknown) throw new KvarError('DATABASE_UNREADABLE', 'SQLite cannot roll back the journal', { cause: thrown })
+      if (!locksUnknown)
+        throw new KvarError('DATABASE_UNREADABLE', 'SQLite cannot roll back the journal', { cause: thrown })
     }
   }
 
@@ -167,5 +174,7 @@ interface Fingerprint {
 }
 
 function sameFile(a: Fingerprint, b: Fingerprint): boolean {
-  return a.changeCounter === b.changeCounter && a.sizeBytes === b.sizeBytes && a.modifiedAtNs === b.modifiedAtNs
+  return (
+    a.changeCounter === b.changeCounter && a.sizeBytes === b.sizeBytes && a.modifiedAtNs === b.modifiedAtNs
+  )
 }

@@ -1,11 +1,26 @@
 import { KvarError } from '../errors.ts'
-import { pageChecksum } from '../formats/page-checksum.ts'
 import { lockPageNumber } from '../formats/database-header.ts'
-import { parseWalHeader, scanFormerGeneration, scanWal, type WalHeader, type WalPosition, type WalScan, WAL_HEADER_BYTES, walFrameOffset } from '../formats/wal.ts'
+import { pageChecksum } from '../formats/page-checksum.ts'
+import {
+  parseWalHeader,
+  scanFormerGeneration,
+  scanWal,
+  WAL_HEADER_BYTES,
+  type WalHeader,
+  type WalPosition,
+  type WalScan,
+  walFrameOffset,
+} from '../formats/wal.ts'
 import { sleep } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
 import { sqliteErrorCode } from '../platform/sqlite.ts'
-import type { CapturePosition, CaptureSource, ChangeSink, LookOutcome, RestOutcome } from './capture-source.ts'
+import type {
+  CapturePosition,
+  CaptureSource,
+  ChangeSink,
+  LookOutcome,
+  RestOutcome,
+} from './capture-source.ts'
 import { DatabaseFile, WalFile } from './database-files.ts'
 import { RollingReadLock } from './rolling-read-lock.ts'
 
@@ -76,7 +91,8 @@ export class WalSource implements CaptureSource {
       return { kind: 'complete' }
     } catch (thrown) {
       const code = sqliteErrorCode(thrown)
-      if (code === SQLITE_BUSY || code === SQLITE_PROTOCOL) return { kind: 'busy', why: 'the database is locked' }
+      if (code === SQLITE_BUSY || code === SQLITE_PROTOCOL)
+        return { kind: 'busy', why: 'the database is locked' }
       throw thrown
     }
   }
@@ -120,7 +136,7 @@ export class WalSource implements CaptureSource {
     const lockPage = lockPageNumber(this.#pageSize)
     for (let pageNumber = before + 1; pageNumber <= table.pageCount; pageNumber++) {
       if (scan.pages.has(pageNumber) || pageNumber === lockPage) continue
-      sink.page(pageNumber, this.#readStored(pageNumber), true)
+      sink.page(pageNumber, this.#readCurrent(pageNumber), true)
     }
   }
 

@@ -1,4 +1,5 @@
-import { sqlName } from '../formats/json-infer.ts'
+import { TextDecoder } from 'node:util'
+import { foldName, sqlName } from '../formats/json-infer.ts'
 import { RawText, type SqlValue } from '../formats/json-values.ts'
 import type { DatabaseSync } from '../platform/sqlite.ts'
 
@@ -38,7 +39,11 @@ export function readTables(database: DatabaseSync): { tables: TableShape[]; skip
  *
  * @param encoding the database's, as `PRAGMA encoding` says it
  */
-export function* readRows(database: DatabaseSync, table: TableShape, encoding: string): Generator<SqlValue[]> {
+export function* readRows(
+  database: DatabaseSync,
+  table: TableShape,
+  encoding: string,
+): Generator<SqlValue[]> {
   const names = storedColumns(table).map(({ name }) => sqlName(name))
   let done = 0
   if (encoding === 'UTF-8') {
@@ -65,7 +70,8 @@ export function hasOddRowids(database: DatabaseSync, table: TableShape): boolean
   if (table.hiddenRowid === undefined) return false
   const rowid = sqlName(table.hiddenRowid)
   const sql = `SELECT count(*) AS count, min(${rowid}) AS first, max(${rowid}) AS last FROM ${sqlName(table.name)}`
-  const { count, first, last } = all<{ count: number; first: bigint; last: bigint }>(database, sql, true)[0] ?? {}
+  const { count, first, last } =
+    all<{ count: number; first: bigint; last: bigint }>(database, sql, true)[0] ?? {}
   return count !== undefined && Number(count) > 0 && (first !== 1n || last !== BigInt(count))
 }
 
@@ -117,7 +123,7 @@ function readTable(database: DatabaseSync, name: string, isWithoutRowid: boolean
   }
   // Only an INTEGER PRIMARY KEY has no index of its own: it is the rowid (sqlite.org/rowidtable.html).
   const rowidColumn = key.length === 0 ? info.find((column) => column.pk === 1)?.name : undefined
-  const taken = new Set(columns.map((column) => column.name.toLowerCase()))
+  const taken = new Set(columns.map((column) => foldName(column.name)))
   const free = ['rowid', '_rowid_', 'oid'].find((alias) => !taken.has(alias))
   const order = rowidColumn ?? free
   return {
@@ -133,7 +139,9 @@ function readKey(database: DatabaseSync, table: string): KeyRow[] {
   const indexes = all<{ name: string; origin: string }>(database, `PRAGMA index_list(${sqlName(table)})`)
   const key = indexes.find(({ origin }) => origin === 'pk')
   if (key === undefined) return []
-  return all<KeyRow>(database, `PRAGMA index_xinfo(${sqlName(key.name)})`).filter((column) => column.key === 1)
+  return all<KeyRow>(database, `PRAGMA index_xinfo(${sqlName(key.name)})`).filter(
+    (column) => column.key === 1,
+  )
 }
 
 function orderTerm({ name, coll, desc }: KeyRow): string {

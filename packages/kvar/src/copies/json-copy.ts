@@ -12,7 +12,15 @@ import { encodeValue, type SqlValue } from '../formats/json-values.ts'
 import { type OpenFile, systemErrorCode } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
 import { type DatabaseSync, openSqlite, sqliteErrorCode } from '../platform/sqlite.ts'
-import { all, hasOddRowids, readRowids, readRows, readTables, storedColumns, type TableShape } from './image-tables.ts'
+import {
+  all,
+  hasOddRowids,
+  readRowids,
+  readRows,
+  readTables,
+  storedColumns,
+  type TableShape,
+} from './image-tables.ts'
 import { TextWriter } from './text-writer.ts'
 
 export type { CopyStamp } from '../formats/json-copy.ts'
@@ -127,7 +135,9 @@ class JsonCopyWriter {
       pragmas: pragmasOf(this.#database, journalMode),
       skipped,
     })
-    this.#writer.add(`,\n  "kvar": {\n    ${members.map(([key, json]) => `"${key}": ${json}`).join(',\n    ')}`)
+    this.#writer.add(
+      `,\n  "kvar": {\n    ${members.map(([key, json]) => `"${key}": ${json}`).join(',\n    ')}`,
+    )
     await this.#writeRowids(tables.filter((table) => hasOddRowids(this.#database, table)))
     await this.#writeColliding(tables.filter((table) => RESERVED_KEYS.has(table.name)))
     this.#writer.add('\n  }')
@@ -194,7 +204,9 @@ function sequencesOf(database: DatabaseSync, tables: TableShape[]): Map<string, 
   const hasSequences = all(database, `SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'`).length > 0
   if (!hasSequences) return new Map()
   const sql = `SELECT name, seq FROM sqlite_sequence WHERE typeof(seq) = 'integer'`
-  const sequences = new Map(all<{ name: string; seq: bigint }>(database, sql, true).map(({ name, seq }) => [name, seq]))
+  const sequences = new Map(
+    all<{ name: string; seq: bigint }>(database, sql, true).map(({ name, seq }) => [name, seq]),
+  )
   return new Map(
     tables.flatMap(({ name }) => {
       const sequence = sequences.get(name)
@@ -239,10 +251,17 @@ function explained(thrown: unknown, { outPath, imagePath }: JsonCopyOptions): un
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     const hint = 'give the app the right to write in that folder; the older copy is still whole'
-    return new KvarError('TARGET_DENIED', `Cannot write "${name}": the folder may not be written to`, { hint, cause: thrown })
+    return new KvarError('TARGET_DENIED', `Cannot write "${name}": the folder may not be written to`, {
+      hint,
+      cause: thrown,
+    })
   }
   if (sqliteErrorCode(thrown) === undefined) return thrown
   const sentence = `Cannot write "${name}": SQLite cannot read the database image: ${(thrown as Error).message}`
   const hint = 'the older copy is still whole; run "kvar doctor" on the database'
-  return new KvarError('DATABASE_UNREADABLE', sentence, { hint, cause: thrown, data: { image: basename(imagePath) } })
+  return new KvarError('DATABASE_UNREADABLE', sentence, {
+    hint,
+    cause: thrown,
+    data: { image: basename(imagePath) },
+  })
 }

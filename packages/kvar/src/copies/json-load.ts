@@ -1,14 +1,13 @@
 import { basename, dirname } from 'node:path'
 import { KvarError } from '../errors.ts'
-import { type CopyStamp, type CopyTrailer, parseTrailer } from '../formats/json-copy.ts'
-import { type ColumnSurvey, kindOf } from '../formats/json-infer.ts'
-import { JsonProblem, JsonReader } from '../formats/json-reader.ts'
-import { decodeValue } from '../formats/json-values.ts'
+import type { CopyStamp } from '../formats/json-copy.ts'
+import { JsonProblem } from '../formats/json-reader.ts'
 import { sleep } from '../platform/clock.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
-import { openSqlite } from '../platform/sqlite.ts'
-import { type CopyVisitor, jsonInvalid, type Place, walkCopy } from './json-walk.ts'
+import { openSqlite, sqliteErrorCode } from '../platform/sqlite.ts'
+import { type CopySurvey, readerOf, surveyCopy } from './json-survey.ts'
+import { jsonInvalid, type Place, walkCopy } from './json-walk.ts'
 import { NewDatabase } from './new-database.ts'
 
 export interface JsonLoadOptions {
@@ -54,8 +53,7 @@ export async function loadJsonCopy(options: JsonLoadOptions): Promise<JsonLoadRe
     await platform.files.syncFolder(dirname(databasePath))
     return result
   } catch (thrown) {
-    if (thrown instanceof JsonProblem) throw jsonInvalid(basename(jsonPath), place, thrown)
-    throw thrown
+    throw explained(thrown, options, place)
   } finally {
     file.closeSync()
   }
@@ -73,37 +71,6 @@ async function refuseWrongPaths({ jsonPath, databasePath, platform }: JsonLoadOp
     const sentence = `Cannot load "${basename(jsonPath)}": "${basename(databasePath)}${suffix}" exists already`
     throw new KvarError('WOULD_OVERWRITE', sentence, { hint })
   }
-}
-
-/** What is known of a file after reading it once. */
-export interface CopySurvey {
-  /** Tables in the order of the file, with the kinds of values in each column. */
-  tables: Map<string, Map<string, ColumnSurvey>>
-  trailer: CopyTrailer | undefined
-}
-
-async function surveyCopy(file: OpenFile, platform: Platform, place: Place): Promise<CopySurvey> {
-  const tables: CopySurvey['tables'] = new Map()
-  let columns = new Map<string, ColumnSurvey>()
-  const visitor: CopyVisitor = {
-    table(name) {
-      columns = new Map()
-      tables.set(name, columns)
-    },
-    row({ names, values }, _row, at) {
-      for (const [index, name] of names.entries()) {
-        at.column = name
-        const kind = kindOf(decodeValue(values[index] as never))
-        const kinds = columns.get(name)
-        if (kinds === undefined) columns.set(name, new Set([kind]))
-        else kinds.add(kind)
-      }
-      at.column = undefined
-    },
-  }
-  const frame = await walkCopy(readerOf(file), visitor, place, () => sleep(platform.clock, 0))
-  if (frame.kvar === undefined) return { tables, trailer: undefined }
-  return { tables, trailer: parseTrailer(frame.kvar) }
 }
 
 async function build(
@@ -128,8 +95,17 @@ async function build(
   }
 }
 
-function readerOf(file: OpenFile): JsonReader {
-  return new JsonReader((buffer, offset) => file.readSync(buffer, offset))
+function explained(thrown: unknown, { jsonPath, databasePath }: JsonLoadOptions, place: Place): unknown {
+  if (thrown instanceof JsonProblem) return jsonInvalid(basename(jsonPath), place, thrown)
+  const code = sqliteErrorCode(thrown)
+  if (code === undefined) return thrown
+  const isFull = code === SQLITE_FULL
+  const sentence = `Cannot make "${basename(databasePath)}": ${isFull ? 'the disk is full' : (thrown as Error).message}`
+  const hint = isFull
+    ? 'make room on the disk; nothing was changed'
+    : 'see whether the folder may be written to'
+  return new KvarError(isFull ? 'TARGET_FULL' : 'DATABASE_UNREADABLE', sentence, { hint, cause: thrown })
 }
 
+const SQLITE_FULL = 13
 const SIDE_FILES = ['-journal', '-wal', '-shm']

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { KvarError } from '../errors.ts'
 import { type CopyStamp, parseBackupTime, parseStamp, STAMP_KEYS } from '../formats/json-copy.ts'
-import { JsonProblem, type JsonObject, JsonReader } from '../formats/json-reader.ts'
+import { type JsonObject, JsonProblem, JsonReader } from '../formats/json-reader.ts'
 import { sleep } from '../platform/clock.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
@@ -46,8 +46,13 @@ function unreadable(error: KvarError): JsonStamp {
   return { kind: 'unreadable', reason: error.message }
 }
 
-async function readThrough(file: OpenFile, platform: Platform, place: Place, modifiedAtMs: number): Promise<JsonStamp> {
-  const nobody: CopyVisitor = { table: () => undefined, row: () => undefined }
+async function readThrough(
+  file: OpenFile,
+  platform: Platform,
+  place: Place,
+  modifiedAtMs: number,
+): Promise<JsonStamp> {
+  const nobody: CopyVisitor = { table: () => undefined, row: () => undefined, tableEnd: () => undefined }
   const reader = new JsonReader((buffer, offset) => file.readSync(buffer, offset))
   const frame = await walkCopy(reader, nobody, place, () => sleep(platform.clock, 0))
   if (frame.kvar !== undefined) return { kind: 'kvar', stamp: parseStamp(frame.kvar) }

@@ -1,11 +1,19 @@
 import { KvarError } from '../errors.ts'
-import { JsonProblem, type JsonObject, type JsonReader, type JsonValue, quoted } from '../formats/json-reader.ts'
+import { foldName } from '../formats/json-infer.ts'
+import {
+  type JsonObject,
+  type JsonProblem,
+  type JsonReader,
+  type JsonValue,
+  quoted,
+} from '../formats/json-reader.ts'
 
 /** Gets the parts of a JSON copy in the order in which the file holds them. */
 export interface CopyVisitor {
   /** A table begins; it may turn out to have no rows. */
   table(name: string): void
-  row(cells: Cells, rowNumber: number, place: Place): void
+  row(cells: Cells, place: Place): void
+  tableEnd(): void
 }
 
 /** One row: the keys and, at the same indexes, their values. Reused for the next row. */
@@ -102,8 +110,8 @@ class CopyWalk {
   async #readTable(name: string): Promise<void> {
     this.#place.table = name
     // SQLite does not tell "Events" from "events": two such lists would be poured into one table.
-    if (this.#tables.has(name.toLowerCase())) throw this.#reader.problem('the table stands twice')
-    this.#tables.add(name.toLowerCase())
+    if (this.#tables.has(foldName(name))) throw this.#reader.problem('the table stands twice')
+    this.#tables.add(foldName(name))
     this.#refuseOther('array', 'a table should be a list of rows')
     this.#visitor.table(name)
     this.#reader.enter()
@@ -112,7 +120,9 @@ class CopyWalk {
       this.#readRow(cells, row)
       if (this.#reader.offset >= this.#pauseAt) await this.#takePause()
     }
-    this.#place.table = this.#place.row = undefined
+    this.#place.row = undefined
+    this.#visitor.tableEnd()
+    this.#place.table = undefined
   }
 
   #readRow(cells: Cells, row: number): void {
@@ -126,7 +136,7 @@ class CopyWalk {
       cells.values.push(this.#reader.readValue())
     }
     this.#place.column = undefined
-    this.#visitor.row(cells, row, this.#place)
+    this.#visitor.row(cells, this.#place)
   }
 
   async #takePause(): Promise<void> {
@@ -154,7 +164,10 @@ export function jsonInvalid(fileName: string, place: Place, thrown: JsonProblem)
     place.row === undefined ? undefined : `row ${place.row}`,
     place.column === undefined ? undefined : `column ${quoted(place.column)}`,
   ].filter((part) => part !== undefined)
-  const line = thrown.position === undefined ? '' : ` (line ${thrown.position.line}, character ${thrown.position.column})`
+  const line =
+    thrown.position === undefined
+      ? ''
+      : ` (line ${thrown.position.line}, character ${thrown.position.column})`
   const path = where.length === 0 ? '' : ` ${where.join(', ')}:`
   return new KvarError('JSON_INVALID', `Cannot load "${fileName}":${path} ${thrown.message}${line}`, {
     hint: 'mend that place in the file, or restore from the log or the .backup file; nothing was changed',

@@ -1,12 +1,12 @@
 import { KvarError } from '../errors.ts'
 import type { CopyPragmas, CopyStamp } from '../formats/json-copy.ts'
-import { type ColumnSurvey, inferTable, sqlName } from '../formats/json-infer.ts'
+import { type ColumnSurvey, foldName, inferTable, sqlName } from '../formats/json-infer.ts'
 import { JsonProblem } from '../formats/json-reader.ts'
 import { type DatabaseSync, sqliteErrorCode } from '../platform/sqlite.ts'
 import { all, readTables, type TableShape } from './image-tables.ts'
+import type { CopySurvey } from './json-survey.ts'
 import type { Cells, CopyVisitor, Place } from './json-walk.ts'
 import { TableLoader } from './table-loader.ts'
-import type { CopySurvey } from './json-load.ts'
 
 /** A database on the way from a JSON copy: tables first, then rows, then all that would get in their way. */
 export class NewDatabase implements CopyVisitor {
@@ -34,13 +34,15 @@ export class NewDatabase implements CopyVisitor {
     if (trailer !== undefined) this.#createFrom(trailer.schema)
     else if (this.#schema !== undefined) this.#declare(this.#schema)
     else this.#infer()
-    this.#tables = new Map(readTables(this.#database).tables.map((table) => [table.name.toLowerCase(), table]))
+    this.#tables = new Map(readTables(this.#database).tables.map((table) => [foldName(table.name), table]))
   }
 
   table(name: string): void {
-    this.#loaders.at(-1)?.finish()
-    const table = this.#tables.get(name.toLowerCase())
-    if (table === undefined) return this.#refuseUnknown(name)
+    const table = this.#tables.get(foldName(name))
+    if (table === undefined) {
+      this.#refuseUnknown(name)
+      return
+    }
     // A declared schema may come with rows of its own; the copy's rows are the truth.
     this.#database.exec(`DELETE FROM ${sqlName(table.name)}`)
     const rowids = this.#survey.trailer?.rowids.get(name)
@@ -50,15 +52,16 @@ export class NewDatabase implements CopyVisitor {
     this.#loaders.push(new TableLoader(this.#database, table, { encoding: this.#encoding, rowids }))
   }
 
-  row(cells: Cells, _rowNumber: number, place: Place): void {
+  row(cells: Cells, place: Place): void {
     this.#loaders.at(-1)?.insert(cells, place)
+  }
+
+  tableEnd(): void {
+    this.#loaders.at(-1)?.finish()
   }
 
   /** Sequences, indexes, views and triggers; the proof that all is there; the commit. */
   finish(place: Place): { tables: number; rows: number; stamp?: CopyStamp; skipped: string[] } {
-    place.table = this.#loaders.at(-1)?.name
-    this.#loaders.at(-1)?.finish()
-    place.table = undefined
     this.#setSequences()
     for (const sql of this.#later) this.#create(sql)
     this.#rebuildSearch()
@@ -94,7 +97,8 @@ export class NewDatabase implements CopyVisitor {
 
   /** A file from elsewhere must not get SQL run that does anything but create: `prepare` takes one statement only. */
   #create(sql: string): void {
-    if (!CREATE.test(sql)) throw new JsonProblem('"kvar.schema" holds something that creates no table, index, view or trigger')
+    if (!CREATE.test(sql))
+      throw new JsonProblem('"kvar.schema" holds something that creates no table, index, view or trigger')
     try {
       this.#database.prepare(sql).run()
     } catch (thrown) {
@@ -111,7 +115,10 @@ export class NewDatabase implements CopyVisitor {
       const hint = 'give the CREATE statements of the app, without BEGIN and COMMIT'
       throw new KvarError('SETTING_INVALID', sentence, { hint, cause: thrown })
     }
-    const triggers = all<{ name: string; sql: string }>(this.#database, `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`)
+    const triggers = all<{ name: string; sql: string }>(
+      this.#database,
+      `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`,
+    )
     for (const { name } of triggers) this.#database.exec(`DROP TRIGGER ${sqlName(name)}`)
     this.#later = triggers.map(({ sql }) => sql)
   }
@@ -134,15 +141,20 @@ export class NewDatabase implements CopyVisitor {
 
   /** SQLite has already set each sequence to the largest id; the copy may know of larger ones, of deleted rows. */
   #setSequences(): void {
-    for (const [name, sequence] of this.#survey.trailer?.sequences ?? []) {
-      const present = this.#database.prepare('SELECT seq FROM sqlite_sequence WHERE name = ?')
+    const sequences = this.#survey.trailer?.sequences ?? new Map<string, bigint>()
+    for (const [name, sequence] of sequences) {
+      if (!this.#hasSequences()) throw new JsonProblem('"kvar.sequences" names tables without AUTOINCREMENT')
+      const present = this.#database.prepare('SELECT max(seq) AS seq FROM sqlite_sequence WHERE name = ?')
       present.setReadBigInts(true)
-      const seq = present.get(name)?.['seq']
-      if (seq === undefined) this.#database.prepare('INSERT INTO sqlite_sequence VALUES (?, ?)').run(name, sequence)
-      else if (typeof seq === 'bigint' && seq < sequence) {
-        this.#database.prepare('UPDATE sqlite_sequence SET seq = ? WHERE name = ?').run(sequence, name)
-      }
+      const largest = (present.get(name) as { seq: bigint | null }).seq
+      this.#database.prepare('DELETE FROM sqlite_sequence WHERE name = ?').run(name)
+      const insert = this.#database.prepare('INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)')
+      insert.run(name, largest !== null && largest > sequence ? largest : sequence)
     }
+  }
+
+  #hasSequences(): boolean {
+    return all(this.#database, `SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'`).length > 0
   }
 
   /** A search index over a declared table is filled by triggers, which did not fire. */

@@ -69,7 +69,8 @@ export async function setAsideForeign(options: {
 /** Looking first is enough: one keeper per database names such files, and it does so one at a time. */
 async function freeName(wanted: string, platform: Platform): Promise<string> {
   let name = wanted
-  for (let number = 2; (await platform.files.stat(name)) !== undefined; number += 1) name = `${wanted}-${number}`
+  for (let number = 2; (await platform.files.stat(name)) !== undefined; number += 1)
+    name = `${wanted}-${number}`
   return name
 }
 

@@ -1,5 +1,5 @@
-import { sqlName } from '../formats/json-infer.ts'
 import type { RowidRun } from '../formats/json-copy.ts'
+import { foldName, sqlName } from '../formats/json-infer.ts'
 import { JsonProblem, quoted } from '../formats/json-reader.ts'
 import { decodeValue, RawText, type SqlValue } from '../formats/json-values.ts'
 import { type DatabaseSync, type StatementSync, sqliteErrorCode } from '../platform/sqlite.ts'
@@ -64,7 +64,7 @@ export class TableLoader {
     try {
       statement.run(...bindings)
     } catch (thrown) {
-      if (sqliteErrorCode(thrown) === undefined) throw thrown
+      if (!CONTENT_ERRORS.has(sqliteErrorCode(thrown))) throw thrown
       const { message } = thrown as Error
       place.column = this.#columnIn(message)
       throw new JsonProblem(message.startsWith('cannot') ? `SQLite ${message}` : `SQLite says: ${message}`)
@@ -91,7 +91,9 @@ export class TableLoader {
   }
 
   #rowidsDiffer(): JsonProblem {
-    return new JsonProblem(`"kvar.rowids" counts other rows than the table has; take ${quoted(this.name)} out of it`)
+    return new JsonProblem(
+      `"kvar.rowids" counts other rows than the table has; take ${quoted(this.name)} out of it`,
+    )
   }
 
   /** Rows of one table nearly always have the same keys: what they mean is worked out once. */
@@ -124,7 +126,7 @@ export class TableLoader {
   #columnOf(name: string): TableShape['columns'][number] {
     const { columns } = this.#table
     const exact = columns.find((column) => column.name === name)
-    const column = exact ?? columns.find((other) => other.name.toLowerCase() === name.toLowerCase())
+    const column = exact ?? columns.find((other) => foldName(other.name) === foldName(name))
     if (column === undefined) throw new JsonProblem('the table has no such column')
     return column
   }
@@ -160,6 +162,8 @@ interface RowShape {
   statements: Map<string, StatementSync>
 }
 
+/** ERROR, TOOBIG, CONSTRAINT, MISMATCH: the row's fault. A full disk is not. */
+const CONTENT_ERRORS: ReadonlySet<number | undefined> = new Set([1, 18, 19, 20])
 const MAX_SHAPES = 64
 
 function* eachRowid(runs: RowidRun[]): Generator<bigint> {

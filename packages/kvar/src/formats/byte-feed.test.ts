@@ -7,8 +7,8 @@ import { expect, it } from 'vitest'
 import { ByteFeed } from './byte-feed.ts'
 
 it('gives the bytes that were fed, in pieces of the sizes asked for', () => {
-  const chunks = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 20 })
-  const sizes = fc.array(fc.nat(50), { minLength: 1, maxLength: 20 })
+  const chunks = fc.array(fc.uint8Array({ maxLength: 40, size: 'max' }), { maxLength: 20, size: 'max' })
+  const sizes = fc.array(fc.nat(50), { minLength: 1, maxLength: 20, size: 'max' })
   fc.assert(
     fc.property(chunks, sizes, (list, wanted) => {
       const feed = new ByteFeed()

@@ -1,5 +1,5 @@
 import { KvarError } from '../errors.ts'
-import { JsonProblem, type JsonObject, type JsonValue, quoted } from './json-reader.ts'
+import { type JsonObject, JsonProblem, type JsonValue, quoted } from './json-reader.ts'
 
 /**
  * The frame of a JSON copy around its tables: `backup_time` in front, the `kvar` key behind
@@ -117,16 +117,21 @@ export const STAMP_KEYS: ReadonlySet<string> = new Set(['format', 'lineage', 've
 function refuseNewerFormat(value: JsonValue | undefined): void {
   const format = countOf(value, 'format')
   if (format <= JSON_COPY_FORMAT) return
-  throw new KvarError('FORMAT_TOO_NEW', `The JSON copy has format ${format}, this Kvar knows ${JSON_COPY_FORMAT}`, {
-    hint: 'install the newest Kvar and try again; the file was not touched',
-    data: { format, known: JSON_COPY_FORMAT },
-  })
+  throw new KvarError(
+    'FORMAT_TOO_NEW',
+    `The JSON copy has format ${format}, this Kvar knows ${JSON_COPY_FORMAT}`,
+    {
+      hint: 'install the newest Kvar and try again; the file was not touched',
+      data: { format, known: JSON_COPY_FORMAT },
+    },
+  )
 }
 
 function pragmasOf(members: JsonObject): CopyPragmas {
   const count = (key: string, fallback: bigint) => integerOf(members.get(key) ?? fallback, `pragmas.${key}`)
   const encoding = members.get('encoding') ?? 'UTF-8'
-  if (typeof encoding !== 'string' || !ENCODINGS.has(encoding)) throw wrong('pragmas.encoding', 'UTF-8 or UTF-16')
+  if (typeof encoding !== 'string' || !ENCODINGS.has(encoding))
+    throw wrong('pragmas.encoding', 'UTF-8 or UTF-16')
   const pageSize = count('page_size', 4096n)
   if (!PAGE_SIZES.has(pageSize)) throw wrong('pragmas.page_size', 'a power of two from 512 to 65536')
   return {
@@ -151,7 +156,10 @@ function rowidsOf(value: JsonValue | undefined): Map<string, RowidRun[]> {
   const rowids = new Map<string, RowidRun[]>()
   for (const [table, runs] of objectOf(value ?? new Map(), 'rowids')) {
     if (!Array.isArray(runs)) throw wrong(`rowids.${table}`, 'a list of [first, count]')
-    rowids.set(table, runs.map((run) => runOf(run, `rowids.${table}`)))
+    rowids.set(
+      table,
+      runs.map((run) => runOf(run, `rowids.${table}`)),
+    )
   }
   return rowids
 }

@@ -30,9 +30,14 @@ export function sqlName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
+/** A name for comparing as SQLite does: only A–Z and a–z are the same, "Å" and "å" are two names. */
+export function foldName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
+}
+
 function definition(name: string, survey: ColumnSurvey, isFirst: boolean): string {
   const kinds = [...survey].filter((kind) => kind !== 'null')
-  const isKey = isFirst && name.toLowerCase() === 'id' && survey.size === 1 && survey.has('integer')
+  const isKey = isFirst && foldName(name) === 'id' && survey.size === 1 && survey.has('integer')
   if (isKey) return `${sqlName(name)} INTEGER PRIMARY KEY AUTOINCREMENT`
   return kinds.length === 1 ? `${sqlName(name)} ${kinds[0]?.toUpperCase()}` : sqlName(name)
 }

@@ -7,7 +7,7 @@
  */
 export class JsonReader {
   readonly #source: ByteSource
-  readonly #buffer = Buffer.alloc(BUFFER_BYTES)
+  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
   #at = 0
   #end = 0
   /** Offset in the source of the byte after the buffer. */
@@ -137,8 +137,9 @@ export class JsonReader {
     while (this.#peek() !== END) {
       const start = this.#at
       while (this.#at < this.#end && belongs[this.#buffer[this.#at] as number] === 1) this.#at += 1
-      word += this.#buffer.latin1Slice(start, this.#at)
-      if (word.length > MAX_WORD_LENGTH) throw this.problem(`a number of more than ${MAX_WORD_LENGTH} characters`)
+      word += this.#buffer.toString('latin1', start, this.#at)
+      if (word.length > MAX_WORD_LENGTH)
+        throw this.problem(`a number of more than ${MAX_WORD_LENGTH} characters`)
       if (this.#at < this.#end) break
     }
     return word
@@ -151,7 +152,7 @@ export class JsonReader {
       if (this.#peek() === END) throw this.problem('the file ends in the middle of a text')
     }
     const bytes = scan.pieces.length === 1 ? (scan.pieces[0] as Buffer) : Buffer.concat(scan.pieces)
-    const text = scan.isAscii ? bytes.latin1Slice() : this.#decode(bytes)
+    const text = scan.isAscii ? bytes.toString('latin1') : this.#decode(bytes)
     return scan.hasEscapes ? this.#unescape(text) : text
   }
 

@@ -51,9 +51,10 @@ const history = fc.array(
     pageCount: fc.integer({ min: 1, max: 12 }),
     edits: fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 999 })), {
       maxLength: 5,
+      size: 'max',
     }),
   }),
-  { minLength: 1, maxLength: 8 },
+  { minLength: 1, maxLength: 8, size: 'max' },
 )
 
 interface Step {

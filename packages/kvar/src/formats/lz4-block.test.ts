@@ -11,8 +11,10 @@ import { KvarError } from '../errors.ts'
 import { compressBlock, compressBound, decompressBlock } from './lz4-block.ts'
 
 const words = fc.constantFrom('Anna ', 'Sunday ', 'dentist ', '\0\0\0\0', 'x', '0123456789abcdef')
-const text = fc.array(words, { maxLength: 4000 }).map((list) => new Uint8Array(Buffer.from(list.join(''))))
-const noise = fc.uint8Array({ maxLength: 5000 })
+const text = fc
+  .array(words, { maxLength: 4000, size: 'max' })
+  .map((list) => new Uint8Array(Buffer.from(list.join(''))))
+const noise = fc.uint8Array({ maxLength: 5000, size: 'max' })
 const zeros = fc.nat(70_000).map((length) => new Uint8Array(length))
 const mixed = fc.tuple(noise, text, noise, zeros).map((parts) => new Uint8Array(Buffer.concat(parts)))
 const content = fc.oneof(noise, text, zeros, mixed)
@@ -88,6 +90,7 @@ describe('decompressBlock', () => {
     ['an end after a match', block(0x10, 1, 1, 0), 5],
     ['more than the size', block(0x1f, 1, 1, 0, 200, 0), 100],
     ['more literals than the size', block(0x20, 1, 2), 1],
+    ['many more literals than the size', block(0xf0, 30, ...new Uint8Array(45)), 40],
     ['less than the size', block(0x20, 1, 2), 3],
   ]
   for (const [what, bytes, size] of cases) {
@@ -103,7 +106,7 @@ describe('decompressBlock', () => {
     const mutation = fc.tuple(fc.nat(valid.length - 1), fc.nat(255))
     fc.assert(
       fc.property(
-        fc.array(mutation, { minLength: 1, maxLength: 4 }),
+        fc.array(mutation, { minLength: 1, maxLength: 4, size: 'max' }),
         fc.nat(valid.length),
         (mutations, cut) => {
           const mutated = valid.slice(0, valid.length - (cut % 7))
@@ -118,7 +121,7 @@ describe('decompressBlock', () => {
 
   it('answers random bytes with the size or a typed error', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) =>
+      fc.property(fc.uint8Array({ maxLength: 200, size: 'max' }), (bytes) =>
         expectSizeOrDamage(() => decompressBlock(bytes, 4096)),
       ),
       { numRuns: 5000 },

@@ -305,7 +305,7 @@ describe('scanWal', () => {
     const mutation = fc.tuple(fc.nat(bytes.length - 1), fc.nat(255))
     fc.assert(
       fc.property(
-        fc.array(mutation, { maxLength: 5 }),
+        fc.array(mutation, { maxLength: 5, size: 'max' }),
         fc.nat(bytes.length),
         fc.boolean(),
         (list, cut, isFar) => {
@@ -320,7 +320,10 @@ describe('scanWal', () => {
       { numRuns: 3000 },
     )
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 2000 }), (random) => scanWal(reader(random)) === undefined),
+      fc.property(
+        fc.uint8Array({ maxLength: 2000, size: 'max' }),
+        (random) => scanWal(reader(random)) === undefined,
+      ),
     )
   })
 })

@@ -23,6 +23,8 @@ export interface CaptureLoopEvents {
   changed(): void
   /** The state of capture turned bad or good again. */
   trouble(error: KvarError | undefined): void
+  /** Nothing changes, and everything captured is back in the database file. */
+  resting(): void
   /** The database is there, or is not. */
   present(present: boolean): void
 }
@@ -75,7 +77,8 @@ export class CaptureLoop {
     const untilMs = clock.monotonicMs() + BUSY_LIMIT_MS
     for (let pauseMs = BUSY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BUSY_LONGEST_MS)) {
       const outcome = await this.#look()
-      if (outcome.kind !== 'busy') return { sequence: this.capture.sequence, present: outcome.kind === 'complete' }
+      if (outcome.kind !== 'busy')
+        return { sequence: this.capture.sequence, present: outcome.kind === 'complete' }
       if (this.#stopped || clock.monotonicMs() > untilMs) {
         throw new KvarError('HELD', `Cannot read "${this.#path}": ${outcome.why}`, {
           hint: 'a transaction that stays open, or locking_mode=EXCLUSIVE, keeps Kvar from seeing a committed state',
@@ -145,9 +148,10 @@ export class CaptureLoop {
   async #restNow(): Promise<void> {
     try {
       const before = this.capture.sequence
-      const outcome = await this.exclusively(() => (this.#stopped ? 'resting' : this.capture.rest()))
+      const outcome = await this.exclusively(() => (this.#stopped ? 'released' : this.capture.rest()))
       if (this.capture.sequence !== before) this.#events.changed()
       if (outcome === 'again') this.#restSoon()
+      else if (outcome === 'resting' && this.capture.mode === 'wal') this.#events.resting()
     } catch (thrown) {
       this.#tell(toKvarError(thrown))
     }

@@ -1,5 +1,5 @@
-import { lockPageNumber } from '../formats/database-header.ts'
 import { KvarError } from '../errors.ts'
+import { lockPageNumber } from '../formats/database-header.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { CaptureLoop } from './capture-loop.ts'
@@ -49,10 +49,17 @@ export async function writeImage<T>(options: {
   } finally {
     file.closeSync()
   }
-  throw new KvarError('HELD', 'The database changed too fast to be copied', { hint: 'it is tried again later' })
+  throw new KvarError('HELD', 'The database changed too fast to be copied', {
+    hint: 'it is tried again later',
+  })
 }
 
-async function copyChangedPages(loop: CaptureLoop, file: OpenFile, copied: bigint[], platform: Platform): Promise<void> {
+async function copyChangedPages(
+  loop: CaptureLoop,
+  file: OpenFile,
+  copied: bigint[],
+  platform: Platform,
+): Promise<void> {
   for (let next = 1; next > 0; ) {
     next = await loop.exclusively(() => copySlice(loop, file, copied, next))
     await platform.clock.turn()

@@ -40,7 +40,7 @@ export interface KeeperMemory {
   /** The newest WAL place known to be back in the database file. */
   checkpointed?: { salts: string; frameCount: number } | undefined
   /** Newest version confirmed by each target, by URL. */
-  targets: Record<string, { version: number; provedCreate: boolean }>
+  targets: Record<string, { version: number }>
   copies: { json?: CopyMemory; backup?: CopyMemory }
 }
 
@@ -86,6 +86,7 @@ export class StateStore {
   readonly folder: string
   readonly #platform: Platform
   #pages: OpenFile | undefined
+  #saving: Promise<void> = Promise.resolve()
 
   constructor(folder: string, platform: Platform) {
     this.folder = folder
@@ -108,9 +109,14 @@ export class StateStore {
     return { memory, table: fits ? saved.table : undefined }
   }
 
-  async save(memory: KeeperMemory): Promise<void> {
-    const text = JSON.stringify(memory)
-    await writeFileAtomically(this.#platform.files, this.path('state.json'), text, { durable: false })
+  /** Notes the memory as it is when its turn comes: saves of several tasks never overlap. */
+  save(memory: KeeperMemory): Promise<void> {
+    const path = this.path('state.json')
+    const write = () =>
+      writeFileAtomically(this.#platform.files, path, JSON.stringify(memory), { durable: false })
+    const saved = this.#saving.then(write)
+    this.#saving = saved.catch(() => undefined)
+    return saved
   }
 
   /** Notes the table of a version; only the pages that changed since the last call are written. */
@@ -191,10 +197,15 @@ function parseMemory(bytes: Uint8Array, folder: string): KeeperMemory | undefine
     return undefined
   }
   if (memory.format > STATE_FORMAT) {
-    throw new KvarError('FORMAT_TOO_NEW', `"${folder}" was written by a newer Kvar (format ${memory.format})`, {
-      hint: 'use that version of Kvar, or remove the folder: it is only a cache',
-    })
+    throw new KvarError(
+      'FORMAT_TOO_NEW',
+      `"${folder}" was written by a newer Kvar (format ${memory.format})`,
+      {
+        hint: 'use that version of Kvar, or remove the folder: it is only a cache',
+      },
+    )
   }
-  const sound = memory.format === STATE_FORMAT && Array.isArray(memory.history) && typeof memory.lineage === 'string'
+  const sound =
+    memory.format === STATE_FORMAT && Array.isArray(memory.history) && typeof memory.lineage === 'string'
   return sound ? memory : undefined
 }

@@ -42,7 +42,10 @@ export class TargetInUse {
     const target = await openTarget(this.setting, this.#platform)
     this.#target = withRetries(target, {
       platform: this.#platform,
-      policy: { maxTries: this.#settings.limits.targetTries, deadlineMs: this.#settings.limits.targetTimeoutMs },
+      policy: {
+        maxTries: this.#settings.limits.targetTries,
+        tryTimeoutMs: this.#settings.limits.targetTimeoutMs,
+      },
       onRetry: () => {
         this.retries += 1
       },
@@ -120,9 +123,13 @@ export class TargetSet {
  */
 export async function assertCanBeLedger(target: Target, platform: Platform): Promise<void> {
   if (await proveCreateIfAbsent(target, platform)) return
-  throw new KvarError('SETTING_INVALID', `${target.url} overwrites objects it should refuse, so it cannot decide which version is next`, {
-    hint: 'put another target first; this one can follow it',
-  })
+  throw new KvarError(
+    'SETTING_INVALID',
+    `${target.url} overwrites objects it should refuse, so it cannot decide which version is next`,
+    {
+      hint: 'put another target first; this one can follow it',
+    },
+  )
 }
 
 /** Whether a failure may pass by itself, so that waiting is sensible. */

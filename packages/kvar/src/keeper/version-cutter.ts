@@ -3,8 +3,8 @@ import type { Capture } from '../capture/capture.ts'
 import type { CapturePosition } from '../capture/capture-source.ts'
 import type { PageTable } from '../capture/page-table.ts'
 import { assert } from '../errors.ts'
-import { LtxEncoder } from '../formats/ltx-encoder.ts'
 import { lockPageNumber } from '../formats/database-header.ts'
+import { LtxEncoder } from '../formats/ltx-encoder.ts'
 import type { CutVersion } from '../log/ledger.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
@@ -53,7 +53,12 @@ export async function cutVersion(options: CutOptions): Promise<PreparedVersion |
   assert(table !== undefined && capture.consistent, 'a cut without a captured state')
   const pageNumbers = pagesToCut(capture, table)
   const databaseChecksum = table.databaseChecksum
-  const header = { pageSize: table.pageSize, pageCount: table.pageCount, minVersion: version, maxVersion: version }
+  const header = {
+    pageSize: table.pageSize,
+    pageCount: table.pageCount,
+    minVersion: version,
+    maxVersion: version,
+  }
   const encoder = new LtxEncoder({ ...header, timestampMs, nodeId, databaseChecksum, lineage })
   const sink = new ByteSink(options, pageNumbers.length * table.pageSize > MEMORY_BYTES)
   try {
@@ -62,7 +67,8 @@ export async function cutVersion(options: CutOptions): Promise<PreparedVersion |
       const image = capture.readPage(pageNumber)
       if (image === undefined) return sink.discard()
       sink.write(encoder.page(pageNumber, image))
-      if ((index * table.pageSize) % SLICE_BYTES >= SLICE_BYTES - table.pageSize) await options.platform.clock.turn()
+      if ((index * table.pageSize) % SLICE_BYTES >= SLICE_BYTES - table.pageSize)
+        await options.platform.clock.turn()
     }
     sink.write(encoder.finish())
   } catch (thrown) {

@@ -1,11 +1,11 @@
 import { KvarError } from '../errors.ts'
 import type { LtxHeader } from '../formats/ltx.ts'
 import { readAll, type Target } from '../targets/target.ts'
-import { passing } from './passing.ts'
+import { LOG_FORMAT, lineageNumber } from './lineage.ts'
 import { BRANCHES_PREFIX, branchMetaKey, branchPrefix } from './log-layout.ts'
-import { lineageNumber, LOG_FORMAT } from './lineage.ts'
 import { ltxObject } from './ltx-object.ts'
 import type { PageSource } from './page-source.ts'
+import { passing } from './passing.ts'
 import { VersionLog } from './version-log.ts'
 
 /**
@@ -69,7 +69,8 @@ export async function createBranch(options: {
   if (finished !== undefined) return finished
   const log = branchLog(target, id)
   const body = await ltxObject(firstVersion(image, meta), image, signal)
-  if ((await log.append(1, body, meta.createdAtMs, signal)) === 'exists') await assertHolds(log, image, signal)
+  if ((await log.append(1, body, meta.createdAtMs, signal)) === 'exists')
+    await assertHolds(log, image, signal)
   const content = { id, headVersion: 1, databaseChecksum: hex16(image.databaseChecksum) }
   return finishBranch(target, content, meta, signal)
 }
@@ -97,7 +98,10 @@ export async function finishBranch(
 }
 
 /** All finished branches on a target, ordered by the version they are based on. */
-export async function listBranches(target: Target, options: { signal?: AbortSignal } = {}): Promise<BranchInfo[]> {
+export async function listBranches(
+  target: Target,
+  options: { signal?: AbortSignal } = {},
+): Promise<BranchInfo[]> {
   const branches: BranchInfo[] = []
   for await (const { key } of target.list(BRANCHES_PREFIX, options)) {
     const id = /^([0-9a-f]{16}-[0-9a-f]{16})\/branch\.json$/.exec(key.slice(BRANCHES_PREFIX.length))?.[1]
@@ -113,7 +117,11 @@ export function branchLog(target: Target, id: string): VersionLog {
 }
 
 /** What `branch.json` says; undefined while the branch is unfinished or unknown. */
-export async function readBranch(target: Target, id: string, signal?: AbortSignal): Promise<BranchInfo | undefined> {
+export async function readBranch(
+  target: Target,
+  id: string,
+  signal?: AbortSignal,
+): Promise<BranchInfo | undefined> {
   const key = branchMetaKey(id)
   const bytes = await readAll(target, key, { limitBytes: LIMIT_BYTES, ...passing(signal) })
   return bytes === undefined ? undefined : parseBranch(bytes, id, `${target.url}: ${key}`)
@@ -134,22 +142,34 @@ function parseBranch(bytes: Uint8Array, id: string, name: string): BranchInfo {
   const texts = [value?.lineage, value?.reason, value?.createdAt, value?.keepUntil]
   const numbers = [value?.format, value?.baseVersion, value?.headVersion]
   const valid = texts.every((text) => typeof text === 'string') && numbers.every(Number.isSafeInteger)
-  if (!valid || value?.id !== id) throw new KvarError('DAMAGED', `"${name}" does not describe a branch`, { data: { name } })
+  if (!valid || value?.id !== id)
+    throw new KvarError('DAMAGED', `"${name}" does not describe a branch`, { data: { name } })
   return value as BranchInfo
 }
 
 function firstVersion(image: PageSource, meta: BranchMeta): LtxHeader {
   const { pageSize, pageCount, databaseChecksum } = image
   const range = { minVersion: 1, maxVersion: 1, timestampMs: meta.createdAtMs }
-  return { pageSize, pageCount, databaseChecksum, ...range, nodeId: meta.nodeId, lineage: lineageNumber(meta.lineage) }
+  return {
+    pageSize,
+    pageCount,
+    databaseChecksum,
+    ...range,
+    nodeId: meta.nodeId,
+    lineage: lineageNumber(meta.lineage),
+  }
 }
 
 async function assertHolds(log: VersionLog, image: PageSource, signal?: AbortSignal): Promise<void> {
   const there = await log.readVersionInfo(1, passing(signal))
   if (there?.databaseChecksum === image.databaseChecksum && there.pageCount === image.pageCount) return
-  throw new KvarError('DAMAGED', `The unfinished branch on ${log.name} holds other content than its name says`, {
-    hint: 'move that folder aside; nothing else was changed',
-  })
+  throw new KvarError(
+    'DAMAGED',
+    `The unfinished branch on ${log.name} holds other content than its name says`,
+    {
+      hint: 'move that folder aside; nothing else was changed',
+    },
+  )
 }
 
 function hex16(value: bigint): string {

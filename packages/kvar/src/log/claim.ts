@@ -26,7 +26,10 @@ export function buildClaim(facts: ClaimFacts): CutVersion {
   const { head, databaseChecksum, page1, nodeId, lineage } = facts
   const version = head.version + 1
   assert(page1.length === head.pageSize, 'a claim carries exactly page 1')
-  assert(head.databaseChecksum === undefined || head.databaseChecksum === databaseChecksum, 'a claim changes nothing')
+  assert(
+    head.databaseChecksum === undefined || head.databaseChecksum === databaseChecksum,
+    'a claim changes nothing',
+  )
   const timestampMs = nextTimestampMs(head.timestampMs, facts.nowMs)
   const { pageSize, pageCount } = head
   const range = { minVersion: version, maxVersion: version }

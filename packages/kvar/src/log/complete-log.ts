@@ -1,11 +1,11 @@
 import { KvarError } from '../errors.ts'
 import type { Platform } from '../platform/platform.ts'
 import { throwIfCancelled } from '../targets/target.ts'
-import { passing } from './passing.ts'
 import { copyVersion, differentVersion, isSameVersion, type VersionSource } from './copy-version.ts'
 import { assertSameLineage, createLineage, readLineage } from './lineage.ts'
 import { type LogFile, VERSION_LEVEL } from './log-layout.ts'
 import { imageSource } from './page-source.ts'
+import { passing } from './passing.ts'
 import { restoreToFile } from './restore.ts'
 import { newestReachable, newestVersion } from './restore-plan.ts'
 import { createSnapshot } from './snapshot.ts'
@@ -82,12 +82,16 @@ export async function fillFrom(
 ): Promise<Completion & { version: number }> {
   const { from, to, signal } = options
   const head = await from.findHead(passing(signal))
-  if (head === undefined) throw new KvarError('NO_BACKUP', `There is no version on ${from.name} to fill ${to.name} with`)
+  if (head === undefined)
+    throw new KvarError('NO_BACKUP', `There is no version on ${from.name} to fill ${to.name} with`)
   if ((await to.state(passing(signal))) === 'log') {
     const there = await to.findHead(passing(signal))
     const completion = { version: head.version, copiedVersions: 0, copiedBytes: 0, snapshot: false }
     if (there !== undefined && isSameVersion(there, head)) return completion
-    throw new KvarError('WOULD_OVERWRITE', `${to.name} holds a log of its own, so it is not filled from ${from.name}`)
+    throw new KvarError(
+      'WOULD_OVERWRITE',
+      `${to.name} holds a log of its own, so it is not filled from ${from.name}`,
+    )
   }
   await shareLineage(from, to, signal)
   const completion = await completeLog({ ...options, version: head.version, order: 'base-last' })
@@ -95,12 +99,20 @@ export async function fillFrom(
 }
 
 /** Refuses a log of another database; gives its lineage to one that has none. */
-export async function shareLineage(from: VersionLog, to: VersionLog, signal?: AbortSignal): Promise<string | undefined> {
+export async function shareLineage(
+  from: VersionLog,
+  to: VersionLog,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const known = await readLineage(from.target, passing(signal))
   if (known === undefined) return undefined
   const found =
     (await readLineage(to.target, passing(signal))) ??
-    (await createLineage(to.target, { lineage: known.lineage, createdAtMs: Date.parse(known.createdAt) }, passing(signal)))
+    (await createLineage(
+      to.target,
+      { lineage: known.lineage, createdAtMs: Date.parse(known.createdAt) },
+      passing(signal),
+    ))
   assertSameLineage(to.target, found.lineage, known.lineage)
   return known.lineage
 }
@@ -123,7 +135,10 @@ async function withSnapshot(options: CompleteOptions): Promise<Pick<Completion, 
 }
 
 /** Copies one version; undefined when the other log does not keep its file any more. */
-async function copyOne(n: number, { from, to, source, signal }: CompleteOptions): Promise<number | undefined> {
+async function copyOne(
+  n: number,
+  { from, to, source, signal }: CompleteOptions,
+): Promise<number | undefined> {
   throwIfCancelled(signal)
   const bytes = (await source?.(n)) ?? (await from.readVersion(n, passing(signal)))
   if (bytes === undefined) return undefined
@@ -145,7 +160,9 @@ async function assertNewestPiece(pieces: number[], { from, to, signal }: Complet
 }
 
 function versionsAbove(files: LogFile[], base: number): number[] {
-  return files.filter((file) => file.level === VERSION_LEVEL && file.minVersion > base).map((file) => file.minVersion)
+  return files
+    .filter((file) => file.level === VERSION_LEVEL && file.minVersion > base)
+    .map((file) => file.minVersion)
 }
 
 function* rising(from: number, to: number): Generator<number> {

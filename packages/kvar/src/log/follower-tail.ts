@@ -1,9 +1,16 @@
 import { createHash } from 'node:crypto'
 import { KvarError } from '../errors.ts'
 import type { ObjectSource } from '../targets/target.ts'
-import { type BranchInfo, type BranchMeta, branchId, branchLog, finishBranch, listBranches } from './branches.ts'
-import { passing } from './passing.ts'
+import {
+  type BranchInfo,
+  type BranchMeta,
+  branchId,
+  branchLog,
+  finishBranch,
+  listBranches,
+} from './branches.ts'
 import { branchPrefix, fileKey, type LogFile, VERSION_LEVEL, versionKey } from './log-layout.ts'
+import { passing } from './passing.ts'
 import { newestVersion, planRestore } from './restore-plan.ts'
 import { holdsBytes } from './same-bytes.ts'
 import type { VersionLog } from './version-log.ts'
@@ -60,7 +67,9 @@ function tailFiles(files: LogFile[], shared: number): LogFile[] {
   const head = newestVersion(files)
   try {
     const made = new Set(planRestore(files, { kind: 'version', version: head }).files)
-    return files.filter((file) => made.has(file) || (file.level === VERSION_LEVEL && file.maxVersion > shared))
+    return files.filter(
+      (file) => made.has(file) || (file.level === VERSION_LEVEL && file.maxVersion > shared),
+    )
   } catch (thrown) {
     if (thrown instanceof KvarError) return files
     throw thrown
@@ -72,10 +81,14 @@ async function copyAside(log: VersionLog, file: LogFile, id: string, signal?: Ab
   const body = bodyOf(log, file, signal)
   const answer = await log.target.create(key, body, { modifiedAtMs: file.modifiedAtMs, ...passing(signal) })
   if (answer === 'created' || (await holdsBytes(log.target, key, body, signal))) return
-  throw new KvarError('DAMAGED', `"${key}" on ${log.target.url} is not the copy of "${file.key}" it should be`, {
-    hint: 'move that branch aside; nothing else was changed',
-    data: { key },
-  })
+  throw new KvarError(
+    'DAMAGED',
+    `"${key}" on ${log.target.url} is not the copy of "${file.key}" it should be`,
+    {
+      hint: 'move that branch aside; nothing else was changed',
+      data: { key },
+    },
+  )
 }
 
 /** What repeats removed versions goes first; then the versions, the newest first. */
@@ -83,7 +96,9 @@ async function removeTail({ log, files, shared, signal }: TailOptions): Promise<
   const beyond = files.filter((file) => file.maxVersion > shared)
   const repeating = beyond.filter((file) => file.level !== VERSION_LEVEL).map((file) => file.key)
   if (repeating.length > 0) await log.target.remove(repeating, passing(signal))
-  const versions = beyond.filter((file) => file.level === VERSION_LEVEL).sort((a, b) => b.maxVersion - a.maxVersion)
+  const versions = beyond
+    .filter((file) => file.level === VERSION_LEVEL)
+    .sort((a, b) => b.maxVersion - a.maxVersion)
   for (const file of versions) await log.target.remove([file.key], passing(signal))
 }
 
@@ -92,7 +107,8 @@ function bodyOf(log: VersionLog, file: LogFile, signal?: AbortSignal): ObjectSou
     sizeBytes: file.sizeBytes,
     async *open() {
       const stream = await log.target.read(file.key, passing(signal))
-      if (stream === undefined) throw new KvarError('LOG_BROKEN', `"${file.key}" on ${log.target.url} vanished`)
+      if (stream === undefined)
+        throw new KvarError('LOG_BROKEN', `"${file.key}" on ${log.target.url} vanished`)
       yield* stream
     },
   }

@@ -1,12 +1,12 @@
 import { KvarError } from '../errors.ts'
 import type { Platform } from '../platform/platform.ts'
-import type { BranchInfo } from './branches.ts'
 import { throwIfCancelled } from '../targets/target.ts'
-import { passing } from './passing.ts'
+import type { BranchInfo } from './branches.ts'
 import { completeLog, FOLLOWER_LIMITS, shareLineage } from './complete-log.ts'
 import { copyVersion, differentVersion, isSameVersion, type VersionSource } from './copy-version.ts'
 import { setTailAside, TAIL_REASON } from './follower-tail.ts'
 import { type LogFile, VERSION_LEVEL } from './log-layout.ts'
+import { passing } from './passing.ts'
 import { newestReachable, newestVersion } from './restore-plan.ts'
 import type { VersionInfo, VersionLog } from './version-log.ts'
 
@@ -126,7 +126,16 @@ export class Follower {
   ): Promise<void> {
     const { ledgerLog: from, platform, scratchPath } = this.#options
     const done = await completeLog({
-      ...{ from, to: this.log, version, order: 'rising', source, platform, scratchPath, limits: this.#limits },
+      ...{
+        from,
+        to: this.log,
+        version,
+        order: 'rising',
+        source,
+        platform,
+        scratchPath,
+        limits: this.#limits,
+      },
       ...passing(signal),
     })
     progress.copiedVersions += done.copiedVersions
@@ -136,7 +145,11 @@ export class Follower {
   }
 
   /** Finds what the follower shares with the ledger, and sets aside the rest. */
-  async #compare(ledgerHead: number, source: VersionSource, signal?: AbortSignal): Promise<BranchInfo | undefined> {
+  async #compare(
+    ledgerHead: number,
+    source: VersionSource,
+    signal?: AbortSignal,
+  ): Promise<BranchInfo | undefined> {
     const { ledgerLog } = this.#options
     const lineage = await shareLineage(ledgerLog, this.log, signal)
     const files = await this.log.listFiles(passing(signal))
@@ -223,7 +236,10 @@ export class Follower {
     return { version: shared ? last : 0, compared: true }
   }
 
-  async #compareVersion(version: number, signal: AbortSignal | undefined): Promise<'same' | 'different' | 'not-kept'> {
+  async #compareVersion(
+    version: number,
+    signal: AbortSignal | undefined,
+  ): Promise<'same' | 'different' | 'not-kept'> {
     const theirs = await this.#options.ledgerLog.readVersionInfo(version, passing(signal))
     if (theirs === undefined) return 'not-kept'
     const ours = await this.#ownInfo(version, signal)
@@ -245,15 +261,20 @@ export class Follower {
     for (const file of files.filter((candidate) => candidate.maxVersion > held)) {
       const theirs = await this.#options.ledgerLog.readVersionInfo(file.maxVersion, passing(signal))
       const ours = await this.log.readHeader(file.key, passing(signal))
-      const same = theirs !== undefined && ours !== undefined && ours.databaseChecksum === theirs.databaseChecksum
+      const same =
+        theirs !== undefined && ours !== undefined && ours.databaseChecksum === theirs.databaseChecksum
       if (!same) throw notOfTheLedger(file, this.log)
     }
   }
 }
 
 function notOfTheLedger(file: LogFile, log: VersionLog): KvarError {
-  return new KvarError('LOG_BROKEN', `"${file.key}" on ${log.name} holds versions that the ledger does not know`, {
-    hint: 'move the file aside if it is not needed; nothing was changed',
-    data: { key: file.key },
-  })
+  return new KvarError(
+    'LOG_BROKEN',
+    `"${file.key}" on ${log.name} holds versions that the ledger does not know`,
+    {
+      hint: 'move the file aside if it is not needed; nothing was changed',
+      data: { key: file.key },
+    },
+  )
 }

@@ -1,8 +1,8 @@
 import { assert } from '../errors.ts'
 import { LTX_HEADER_BYTES, parseLtxHeader } from '../formats/ltx.ts'
 import type { ObjectSource } from '../targets/target.ts'
-import { passing } from './passing.ts'
 import { versionKey } from './log-layout.ts'
+import { passing } from './passing.ts'
 import { holdsBytes } from './same-bytes.ts'
 import type { VersionInfo, VersionLog } from './version-log.ts'
 
@@ -129,7 +129,10 @@ export class Ledger {
 /** Both sides of a pair: what the caller says of the version, and what its file will say for ever. */
 function assertHeader(cut: CutVersion): void {
   if (!(cut.bytes instanceof Uint8Array)) return
-  assert(cut.bytes.length === cut.sizeBytes && cut.sizeBytes >= LTX_HEADER_BYTES, 'a version with the wrong size')
+  assert(
+    cut.bytes.length === cut.sizeBytes && cut.sizeBytes >= LTX_HEADER_BYTES,
+    'a version with the wrong size',
+  )
   const header = parseLtxHeader(cut.bytes, `version ${cut.version}`)
   const agrees =
     header.minVersion === cut.version &&

@@ -1,8 +1,8 @@
 import { KvarError } from '../errors.ts'
 import type { Platform } from '../platform/platform.ts'
 import { readAll, type Target } from '../targets/target.ts'
-import { passing } from './passing.ts'
 import { LINEAGE_KEY, PROOF_PREFIX } from './log-layout.ts'
+import { passing } from './passing.ts'
 
 /** The newest log format this program reads and writes. */
 export const LOG_FORMAT = 1
@@ -99,10 +99,12 @@ function parseLineage(bytes: Uint8Array, url: string): Lineage {
     throw damaged('is not readable as JSON', thrown)
   }
   const { format, lineage, createdAt } = (value ?? {}) as Record<string, unknown>
-  if (typeof format !== 'number' || !Number.isInteger(format) || format < 1) throw damaged('names no log format')
+  if (typeof format !== 'number' || !Number.isInteger(format) || format < 1)
+    throw damaged('names no log format')
   if (format > LOG_FORMAT) throw tooNew(url, format)
   if (typeof lineage !== 'string' || !/^[0-9a-f]{16}$/.test(lineage)) throw damaged('holds no valid lineage')
-  if (typeof createdAt !== 'string' || Number.isNaN(Date.parse(createdAt))) throw damaged('does not say when it was made')
+  if (typeof createdAt !== 'string' || Number.isNaN(Date.parse(createdAt)))
+    throw damaged('does not say when it was made')
   return { format, lineage, createdAt }
 }
 

@@ -15,7 +15,11 @@ const CHUNK_BYTES = 256 * 1024
  *
  * @throws KvarError `DAMAGED` when the pages are not those of the version
  */
-export async function ltxObject(header: LtxHeader, pages: PageSource, signal?: AbortSignal): Promise<ObjectSource> {
+export async function ltxObject(
+  header: LtxHeader,
+  pages: PageSource,
+  signal?: AbortSignal,
+): Promise<ObjectSource> {
   let sizeBytes = 0
   for await (const chunk of encode(header, pages)) {
     sizeBytes += chunk.length

@@ -51,7 +51,10 @@ export async function checksumImage(
   return { databaseChecksum, pageChecksums }
 }
 
-async function* readPages(image: ImageFile, signal?: AbortSignal): AsyncGenerator<readonly [number, Uint8Array]> {
+async function* readPages(
+  image: ImageFile,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly [number, Uint8Array]> {
   const { platform, pageSize, pageCount } = image
   const lockPage = lockPageNumber(pageSize)
   const chunk = new Uint8Array(Math.max(pageSize, CHUNK_BYTES))
@@ -76,7 +79,12 @@ function fill(file: OpenFile, chunk: Uint8Array, firstPage: number, pageSize: nu
   chunk.fill(0, count)
 }
 
-async function takeTurns(platform: Platform, offset: number, stepBytes: number, signal?: AbortSignal): Promise<void> {
+async function takeTurns(
+  platform: Platform,
+  offset: number,
+  stepBytes: number,
+  signal?: AbortSignal,
+): Promise<void> {
   throwIfCancelled(signal)
   if (offset % TURN_BYTES < stepBytes && offset > stepBytes) await sleep(platform.clock, 0, signal)
 }

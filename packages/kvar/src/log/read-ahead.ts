@@ -1,6 +1,6 @@
 import { readAll } from '../targets/target.ts'
-import { passing } from './passing.ts'
 import type { LogFile } from './log-layout.ts'
+import { passing } from './passing.ts'
 import type { VersionLog } from './version-log.ts'
 
 /** At most this many small files are fetched at once … */

@@ -69,7 +69,10 @@ function wantedVersion(files: LogFile[], want: RestoreWant, head: number, where:
 }
 
 function versionBefore(files: LogFile[], timeMs: number, where: string): number {
-  const version = files.reduce((max, file) => (file.modifiedAtMs < timeMs ? Math.max(max, file.maxVersion) : max), 0)
+  const version = files.reduce(
+    (max, file) => (file.modifiedAtMs < timeMs ? Math.max(max, file.maxVersion) : max),
+    0,
+  )
   if (version > 0) return version
   const oldest = files.reduce((min, file) => Math.min(min, file.maxVersion), Number.POSITIVE_INFINITY)
   throw new KvarError('NOT_FOUND', `No version on ${where} is older than ${new Date(timeMs).toISOString()}`, {
@@ -83,27 +86,32 @@ function chainTo(files: LogFile[], version: number): LogFile[] {
   const within = files
     .filter((file) => file.maxVersion <= version)
     .sort((a, b) => a.minVersion - b.minVersion || b.sizeBytes - a.sizeBytes)
-  let chain: LogFile[] = []
+  const chain: LogFile[] = []
   const snapshot = within
     .filter((file) => file.level === SNAPSHOT_LEVEL && file.minVersion === 1)
-    .reduce<LogFile | undefined>((a, b) => (a === undefined || b.maxVersion > a.maxVersion ? b : a), undefined)
+    .reduce<LogFile | undefined>(
+      (a, b) => (a === undefined || b.maxVersion > a.maxVersion ? b : a),
+      undefined,
+    )
   if (snapshot !== undefined) chain.push(snapshot)
   let best: LogFile | undefined
   for (const file of within) {
     if (best !== undefined && file.minVersion > reached(chain) + 1) {
-      chain = extended(chain, best)
+      extend(chain, best)
       best = undefined
     }
     if (file.minVersion > reached(chain) + 1) break
     // Of two that reach equally far the later and smaller one repeats less.
     if (file.maxVersion > reached(chain) && file.maxVersion >= (best?.maxVersion ?? 0)) best = file
   }
-  return best === undefined ? chain : extended(chain, best)
+  if (best !== undefined) extend(chain, best)
+  return chain
 }
 
 /** A file that begins with version 1 holds all pages: what came before it need not be read. */
-function extended(chain: LogFile[], file: LogFile): LogFile[] {
-  return file.minVersion === 1 ? [file] : [...chain, file]
+function extend(chain: LogFile[], file: LogFile): void {
+  if (file.minVersion === 1) chain.length = 0
+  chain.push(file)
 }
 
 function reached(chain: LogFile[]): number {
@@ -112,17 +120,25 @@ function reached(chain: LogFile[]): number {
 
 function cannotReach(files: LogFile[], version: number, nearest: number, where: string): KvarError {
   const data = { version, nearestVersion: nearest }
-  const hint = nearest === 0 ? 'try another target' : `version ${nearest} is the nearest that can be restored here`
+  const hint =
+    nearest === 0 ? 'try another target' : `version ${nearest} is the nearest that can be restored here`
   const covered = files.some((file) => file.minVersion <= nearest + 1 && file.maxVersion > version)
   if (covered) {
     return new KvarError('NOT_FOUND', `Version ${version} is no longer kept on ${where}`, { hint, data })
   }
   const later = (file: LogFile) => file.minVersion > nearest + 1 && file.minVersion <= version
-  const missingTo = files.reduce((min, file) => (later(file) ? Math.min(min, file.minVersion - 1) : min), version)
-  return new KvarError('LOG_BROKEN', `The log on ${where} has a gap: ${span(nearest + 1, missingTo)} missing`, {
-    hint,
-    data: { ...data, missingFrom: nearest + 1, missingTo },
-  })
+  const missingTo = files.reduce(
+    (min, file) => (later(file) ? Math.min(min, file.minVersion - 1) : min),
+    version,
+  )
+  return new KvarError(
+    'LOG_BROKEN',
+    `The log on ${where} has a gap: ${span(nearest + 1, missingTo)} missing`,
+    {
+      hint,
+      data: { ...data, missingFrom: nearest + 1, missingTo },
+    },
+  )
 }
 
 function assertNothingBeyond(files: LogFile[], head: number, where: string): void {

@@ -4,10 +4,10 @@ import { readLtx } from '../formats/ltx-decoder.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
 import { throwIfCancelled } from '../targets/target.ts'
-import { passing } from './passing.ts'
 import { ImageWriter } from './image-writer.ts'
 import { type LogFile, VERSION_LEVEL } from './log-layout.ts'
 import { checksumImage } from './page-source.ts'
+import { passing } from './passing.ts'
 import { type OpenedFile, readAhead } from './read-ahead.ts'
 import { newestReachable, planRestore, type RestorePlan } from './restore-plan.ts'
 import type { VersionLog } from './version-log.ts'
@@ -97,7 +97,11 @@ async function planAround(
   const files = (await log.listFiles(passing(options.signal))).filter((file) => !damaged.has(file.key))
   const latest = vanished && plan.want.kind === 'latest'
   try {
-    const around = planRestore(files, latest ? plan.want : { kind: 'version', version: plan.version }, log.name)
+    const around = planRestore(
+      files,
+      latest ? plan.want : { kind: 'version', version: plan.version },
+      log.name,
+    )
     // Where the newest file itself vanished, an older version must not pass for the newest.
     if (around.version >= plan.version) return { ...around, want: plan.want }
   } catch (thrown) {
@@ -108,7 +112,8 @@ async function planAround(
 
 function withNearest(error: KvarError, nearest: number): KvarError {
   return new KvarError(error.code, error.message, {
-    hint: nearest === 0 ? 'try another target' : `version ${nearest} is the nearest that can be restored here`,
+    hint:
+      nearest === 0 ? 'try another target' : `version ${nearest} is the nearest that can be restored here`,
     data: { ...error.data, nearestVersion: nearest },
     cause: error,
   })
@@ -185,7 +190,11 @@ async function* counted(
  * The version's own file at level 0 is the first witness, where it still exists: a range or snapshot
  * stored by mistake must not pass for a version whose own file says otherwise.
  */
-async function assertRecorded(options: RestoreToFileOptions, header: LtxHeader, found: bigint): Promise<void> {
+async function assertRecorded(
+  options: RestoreToFileOptions,
+  header: LtxHeader,
+  found: bigint,
+): Promise<void> {
   const { log, plan, signal } = options
   const last = plan.files.at(-1) as LogFile
   const own =

@@ -35,7 +35,8 @@ class Pulled {
     while (done < expected.length) {
       if (await this.isAtEnd()) return false
       const count = Math.min(this.#rest.length, expected.length - done)
-      const differs = Buffer.compare(this.#rest.subarray(0, count), expected.subarray(done, done + count)) !== 0
+      const differs =
+        Buffer.compare(this.#rest.subarray(0, count), expected.subarray(done, done + count)) !== 0
       if (differs) return false
       this.#rest = this.#rest.subarray(count)
       done += count

@@ -1,10 +1,10 @@
 import { assert, KvarError } from '../errors.ts'
 import type { LtxHeader } from '../formats/ltx.ts'
 import type { Platform } from '../platform/platform.ts'
-import { passing } from './passing.ts'
 import { fileKey, SNAPSHOT_LEVEL } from './log-layout.ts'
 import { ltxObject } from './ltx-object.ts'
 import { imageSource, type PageSource } from './page-source.ts'
+import { passing } from './passing.ts'
 import { restoreToFile } from './restore.ts'
 import type { VersionInfo, VersionLog } from './version-log.ts'
 
@@ -26,7 +26,10 @@ export async function storeSnapshot(options: StoreSnapshotOptions): Promise<'cre
   const { log, version, pages, signal } = options
   const own = await log.readVersionInfo(version, passing(signal))
   if (own === undefined) {
-    throw new KvarError('NOT_FOUND', `${log.name} does not hold version ${version}, so it gets no snapshot of it`)
+    throw new KvarError(
+      'NOT_FOUND',
+      `${log.name} does not hold version ${version}, so it gets no snapshot of it`,
+    )
   }
   assertSame(own, pages, log)
   return createSnapshot(log, own, pages, signal)
@@ -91,7 +94,16 @@ export function snapshotDue(need: SnapshotNeed, limits = SNAPSHOT_LIMITS): boole
 function snapshotHeader(info: VersionInfo, pages: PageSource): LtxHeader {
   const { pageSize, pageCount, databaseChecksum } = pages
   const { version, timestampMs, nodeId, lineage } = info
-  return { pageSize, pageCount, minVersion: 1, maxVersion: version, timestampMs, nodeId, databaseChecksum, lineage }
+  return {
+    pageSize,
+    pageCount,
+    minVersion: 1,
+    maxVersion: version,
+    timestampMs,
+    nodeId,
+    databaseChecksum,
+    lineage,
+  }
 }
 
 function assertSame(own: VersionInfo, pages: PageSource, log: VersionLog): void {
@@ -100,8 +112,12 @@ function assertSame(own: VersionInfo, pages: PageSource, log: VersionLog): void 
     own.pageSize === pages.pageSize &&
     own.pageCount === pages.pageCount
   if (same) return
-  throw new KvarError('DAMAGED', `The pages given for a snapshot are not those of version ${own.version} on ${log.name}`, {
-    hint: 'nothing was stored; the database is compared anew',
-    data: { version: own.version },
-  })
+  throw new KvarError(
+    'DAMAGED',
+    `The pages given for a snapshot are not those of version ${own.version} on ${log.name}`,
+    {
+      hint: 'nothing was stored; the database is compared anew',
+      data: { version: own.version },
+    },
+  )
 }

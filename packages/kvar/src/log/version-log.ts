@@ -1,7 +1,6 @@
 import { KvarError } from '../errors.ts'
 import { LTX_HEADER_BYTES, type LtxHeader, parseLtxHeader } from '../formats/ltx.ts'
 import { type ObjectBody, readAll, type Target } from '../targets/target.ts'
-import { passing } from './passing.ts'
 import {
   asLogFile,
   type LogFile,
@@ -11,6 +10,7 @@ import {
   VERSION_LEVEL,
   versionKey,
 } from './log-layout.ts'
+import { passing } from './passing.ts'
 import { planRestore, type RestorePlan, type RestoreWant } from './restore-plan.ts'
 
 /** What the header of a version says of it. Checksum and lineage are absent in files of other programs. */
@@ -65,21 +65,22 @@ export class VersionLog {
    * @param options.after a version known to be in the log; saves looking at older ones
    */
   async findHead(options: { after?: number } & Reading = {}): Promise<VersionInfo | undefined> {
-    const floor = options.after ?? (await this.#newestSnapshot(options)) - 1
+    const reading = passing(options.signal)
+    const floor = options.after ?? (await this.#newestSnapshot(reading)) - 1
     let [expected, whole] = [floor + 1, true]
     let newest: LogFile | undefined
-    for await (const file of this.listVersions({ ...options, after: floor })) {
+    for await (const file of this.listVersions({ ...reading, after: floor })) {
       if (file.minVersion !== expected) whole = false
       expected = file.maxVersion + 1
       newest = file
     }
     if (newest === undefined) {
-      if (options.after === undefined) await this.#assertEmpty(options)
-      return this.#probe(floor, options)
+      if (options.after === undefined) await this.#assertEmpty(reading)
+      return this.#probe(floor, reading)
     }
     // Retention empties level 0 from below; a hole is fine where a snapshot or range covers it.
-    if (!whole) planRestore(await this.listFiles(options), { kind: 'latest' }, this.name)
-    return (await this.#probe(newest.maxVersion, options)) ?? (await this.#infoOf(newest, options))
+    if (!whole) planRestore(await this.listFiles(reading), { kind: 'latest' }, this.name)
+    return (await this.#probe(newest.maxVersion, reading)) ?? (await this.#infoOf(newest, reading))
   }
 
   /**
@@ -98,7 +99,10 @@ export class VersionLog {
   async *listVersions(options: { after?: number } & Reading = {}): AsyncGenerator<LogFile> {
     for await (const file of this.#listLevel(VERSION_LEVEL, options)) {
       if (file.minVersion !== file.maxVersion) {
-        throw new KvarError('LOG_BROKEN', `"${file.key}" on ${this.name} holds more than one version at level 0`)
+        throw new KvarError(
+          'LOG_BROKEN',
+          `"${file.key}" on ${this.name} holds more than one version at level 0`,
+        )
       }
       yield file
     }
@@ -131,7 +135,12 @@ export class VersionLog {
   }
 
   /** Creates version `n` if it is free. Whether the caller may is not asked here. */
-  append(n: number, body: ObjectBody, timestampMs: number, signal?: AbortSignal): Promise<'created' | 'exists'> {
+  append(
+    n: number,
+    body: ObjectBody,
+    timestampMs: number,
+    signal?: AbortSignal,
+  ): Promise<'created' | 'exists'> {
     const key = versionKey(this.target, n, this.prefix)
     return this.target.create(key, body, { modifiedAtMs: timestampMs, ...passing(signal) })
   }

@@ -173,7 +173,8 @@ export const systemFiles: Files = {
     } catch (thrown) {
       const code = systemErrorCode(thrown)
       if (code === 'EEXIST') return 'exists'
-      if (code === 'EPERM' || code === 'ENOSYS' || code === 'EOPNOTSUPP' || code === 'EMLINK') return 'unsupported'
+      if (code === 'EPERM' || code === 'ENOSYS' || code === 'EOPNOTSUPP' || code === 'EMLINK')
+        return 'unsupported'
       throw thrown
     }
   },

@@ -1,5 +1,5 @@
+import { backup, DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
-import { DatabaseSync } from 'node:sqlite'
 
 /**
  * Opens a SQLite database by path, never creating it unless told to.
@@ -28,4 +28,31 @@ export type { DatabaseSync, StatementSync } from 'node:sqlite'
 export function sqliteErrorCode(thrown: unknown): number | undefined {
   const code = (thrown as { errcode?: unknown } | undefined)?.errcode
   return typeof code === 'number' ? code & 0xff : undefined
+}
+
+/**
+ * Writes every page of one database over another one as a single transaction of the other: an app
+ * that has it open sees the old content, then the new.
+ *
+ * @param source path of a database nobody writes to
+ * @param destination path of the live database; keeps its journal mode
+ */
+export async function overwriteThroughSqlite(source: string, destination: string): Promise<void> {
+  const database = openSqlite(source, { mode: 'immutable' })
+  try {
+    // All pages in one step: the shortest time for which the app is locked out.
+    await backup(database, destination, { rate: 2 ** 31 - 1 })
+  } finally {
+    database.close()
+  }
+}
+
+/** Rewrites a private database file with another page size. */
+export function changePageSize(path: string, pageSize: number): void {
+  const database = openSqlite(path, { mode: 'readWrite' })
+  try {
+    database.exec(`PRAGMA journal_mode=DELETE; PRAGMA page_size=${pageSize}; VACUUM`)
+  } finally {
+    database.close()
+  }
 }

@@ -11,7 +11,8 @@ const UNIT_MS = {
 const DURATION_PATTERN = /^(\d{1,9})(ms|s|m|h|d|w|y)$/
 
 /** What to write, for hints. */
-export const DURATION_HINT = 'write a whole number and a unit: ms, s, m, h, d, w or y, such as 250ms, 30s, 7d, 1y'
+export const DURATION_HINT =
+  'write a whole number and a unit: ms, s, m, h, d, w or y, such as 250ms, 30s, 7d, 1y'
 
 /**
  * A duration as people write it, in milliseconds. A year has 365 days; `forever` is Infinity.

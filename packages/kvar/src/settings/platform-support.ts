@@ -27,10 +27,16 @@ const OLDEST_NODE: Version = [22, 23, 0]
  */
 export function checkPlatform(facts: PlatformFacts): KvarError | undefined {
   if (facts.platform === 'win32') return unsupported('Windows', `${TESTED}; on Windows use WSL 2`, facts)
-  if (facts.platform !== 'linux' && facts.platform !== 'darwin') return unsupported(facts.platform, TESTED, facts)
-  if (facts.arch !== 'x64' && facts.arch !== 'arm64') return unsupported(`${facts.arch} processors`, TESTED, facts)
+  if (facts.platform !== 'linux' && facts.platform !== 'darwin')
+    return unsupported(facts.platform, TESTED, facts)
+  if (facts.arch !== 'x64' && facts.arch !== 'arm64')
+    return unsupported(`${facts.arch} processors`, TESTED, facts)
   if (facts.libc === 'musl') {
-    return unsupported('musl (Alpine Linux)', `${TESTED}; take an image with glibc, such as node:24-slim`, facts)
+    return unsupported(
+      'musl (Alpine Linux)',
+      `${TESTED}; take an image with glibc, such as node:24-slim`,
+      facts,
+    )
   }
   return checkVersions(facts)
 }
@@ -38,7 +44,11 @@ export function checkPlatform(facts: PlatformFacts): KvarError | undefined {
 function checkVersions(facts: PlatformFacts): KvarError | undefined {
   const node = parseVersion(facts.nodeVersion)
   if (node === undefined || compare(node, OLDEST_NODE) < 0) {
-    return refusal(`Kvar needs Node 22.23 or newer; this is Node ${facts.nodeVersion}`, 'install Node 24', facts)
+    return refusal(
+      `Kvar needs Node 22.23 or newer; this is Node ${facts.nodeVersion}`,
+      'install Node 24',
+      facts,
+    )
   }
   if (hasWalResetBug(facts.sqliteVersion)) {
     const sentence = `Node ${facts.nodeVersion} brings SQLite ${facts.sqliteVersion}, which can corrupt a database in WAL mode`

@@ -51,7 +51,10 @@ function fromOptions(name: SettingName, input: SettingsInput): Found | undefined
   const isArgument = input.optionsFrom === 'command-line'
   const flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   const label = name === 'database' ? 'the database path' : isArgument ? `--${flag}` : `option "${name}"`
-  return { value, source: { kind: isArgument ? 'argument' : 'option', label, baseFolder: input.workingFolder } }
+  return {
+    value,
+    source: { kind: isArgument ? 'argument' : 'option', label, baseFolder: input.workingFolder },
+  }
 }
 
 /** An empty variable counts as unset: that is how compose files and service managers write "none". */
@@ -59,7 +62,11 @@ function fromEnvironment(name: SettingName, input: SettingsInput): Found | undef
   const { variable, fromText } = SETTING_TABLE[name]
   const text = variable === undefined ? undefined : input.environment[variable]
   if (variable === undefined || text === undefined || text.trim() === '') return undefined
-  const source = { kind: 'variable', label: `the variable ${variable}`, baseFolder: input.workingFolder } as const
+  const source = {
+    kind: 'variable',
+    label: `the variable ${variable}`,
+    baseFolder: input.workingFolder,
+  } as const
   return { value: fromText === undefined ? text.trim() : fromText(text), source }
 }
 

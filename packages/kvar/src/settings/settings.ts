@@ -55,14 +55,20 @@ function durationMs(text: string): number {
 }
 
 function readDatabasePath(found: Found | undefined, input: SettingsInput): string {
-  const hint = 'name the SQLite file: in the call, in the variable KVAR_DB or as "database" in kvar.config.json'
+  const hint =
+    'name the SQLite file: in the call, in the variable KVAR_DB or as "database" in kvar.config.json'
   const nowhere: SettingSource = { kind: 'default', label: 'the settings', baseFolder: input.workingFolder }
   if (found === undefined) throw settingInvalid(nowhere, 'they do not say which database to protect', hint)
   const path = found.value as string
-  if (path === ':memory:') throw settingInvalid(found.source, 'a database in memory cannot be protected', hint)
+  if (path === ':memory:')
+    throw settingInvalid(found.source, 'a database in memory cannot be protected', hint)
   if (path.includes('\0')) throw settingInvalid(found.source, 'the path holds a zero byte', hint)
   if (/^file:/i.test(path)) {
-    throw settingInvalid(found.source, 'it is a URL, and a plain path is needed', 'leave out "file:" and "?…"')
+    throw settingInvalid(
+      found.source,
+      'it is a URL, and a plain path is needed',
+      'leave out "file:" and "?…"',
+    )
   }
   return resolve(found.source.baseFolder, path)
 }
@@ -78,9 +84,16 @@ function readTargets(found: Found | undefined, input: SettingsInput): TargetSett
   return targets
 }
 
-function readLedger(found: Found | undefined, targets: TargetSetting[], input: SettingsInput): string | undefined {
+function readLedger(
+  found: Found | undefined,
+  targets: TargetSetting[],
+  input: SettingsInput,
+): string | undefined {
   if (found === undefined) return undefined
-  const { url } = parseTargetUrl(found.value as string, { source: found.source, environment: input.environment })
+  const { url } = parseTargetUrl(found.value as string, {
+    source: found.source,
+    environment: input.environment,
+  })
   if (targets.some((target) => target.url === url)) return url
   const known = targets.map((target) => target.url).join(', ') || 'there are none'
   throw settingInvalid(found.source, `${url} is not one of the targets`, `the targets are: ${known}`)
@@ -107,7 +120,11 @@ function refuseMistypedVariables({ environment, workingFolder }: SettingsInput):
   for (const name of names.filter((candidate) => !known.includes(candidate))) {
     const meant = known.find((candidate) => editDistance(candidate, name) === 1)
     if (meant === undefined) continue
-    const source: SettingSource = { kind: 'variable', label: `the variable ${name}`, baseFolder: workingFolder }
+    const source: SettingSource = {
+      kind: 'variable',
+      label: `the variable ${name}`,
+      baseFolder: workingFolder,
+    }
     throw settingInvalid(source, 'there is no such setting', `did you mean ${meant}?`)
   }
 }

@@ -50,10 +50,15 @@ export function parseTargetUrl(text: string, context: TargetUrlContext): TargetS
   const rules = findRules(parts.scheme, context)
   if (context.source.kind === 'argument') refuseExposedSecrets(parts, rules)
   if (rules === undefined) {
-    throw settingInvalid(context.source, `"${parts.scheme}:" is not a kind of target`, `known are ${knownSchemes()}`)
+    throw settingInvalid(
+      context.source,
+      `"${parts.scheme}:" is not a kind of target`,
+      `known are ${knownSchemes()}`,
+    )
   }
   const { parameters, secrets } = readParameters(parts, rules, context)
-  if (!rules.isLocalPath) return { url: remoteUrl(parts, parameters), scheme: parts.scheme, parameters, secrets }
+  if (!rules.isLocalPath)
+    return { url: remoteUrl(parts, parameters), scheme: parts.scheme, parameters, secrets }
   const path = readLocalPath(parts, context)
   return { url: folderUrl(path), scheme: parts.scheme, path, parameters, secrets }
 }
@@ -67,7 +72,11 @@ function splitUrl(text: string, { source }: TargetUrlContext): UrlParts {
   const match = URL_PATTERN.exec(text)
   if (match === null) {
     const shown = text.includes('@') ? 'a target' : JSON.stringify(text.slice(0, 80))
-    throw settingInvalid(source, `${shown} does not say what kind of target it is`, `known are ${knownSchemes()}`)
+    throw settingInvalid(
+      source,
+      `${shown} does not say what kind of target it is`,
+      `known are ${knownSchemes()}`,
+    )
   }
   const [, scheme, authority, path, query] = match
   const userInfo = authority?.includes('@') ? authority.slice(0, authority.lastIndexOf('@')) : undefined
@@ -94,13 +103,17 @@ function refuseExposedSecrets(parts: UrlParts, rules: SchemeRules | undefined): 
   const name = parts.password ? 'password' : parameter
   if (name === undefined) return
   const variable = rules?.secrets[name]?.[0] ?? 'KVAR_TARGETS'
-  throw new KvarError('SECRET_EXPOSED', `A ${parts.scheme}: target on the command line holds a secret ("${name}")`, {
-    hint:
-      variable === 'KVAR_TARGETS'
-        ? 'put the whole target into the environment variable KVAR_TARGETS, and change the secret: others may have read it'
-        : `put the secret into the environment variable ${variable}, and change it: others may have read it`,
-    data: { scheme: parts.scheme, variable },
-  })
+  throw new KvarError(
+    'SECRET_EXPOSED',
+    `A ${parts.scheme}: target on the command line holds a secret ("${name}")`,
+    {
+      hint:
+        variable === 'KVAR_TARGETS'
+          ? 'put the whole target into the environment variable KVAR_TARGETS, and change the secret: others may have read it'
+          : `put the secret into the environment variable ${variable}, and change it: others may have read it`,
+      data: { scheme: parts.scheme, variable },
+    },
+  )
 }
 
 function readParameters(parts: UrlParts, rules: SchemeRules, context: TargetUrlContext) {
@@ -150,10 +163,12 @@ function readLocalPath(parts: UrlParts, context: TargetUrlContext): string {
   }
   const path = decode(parts.path, context)
   if (path === '') throw settingInvalid(source, 'the folder target has no path', example)
-  if (path.includes('\0')) throw settingInvalid(source, 'the path of a folder target holds a zero byte', example)
+  if (path.includes('\0'))
+    throw settingInvalid(source, 'the path of a folder target holds a zero byte', example)
   if (!path.startsWith('~/')) return resolve(source.baseFolder, path)
   // The shell does not expand a tilde behind "folder:", and nobody wants a folder called "~".
-  if (!environment.HOME) throw settingInvalid(source, '"~" needs the variable HOME, which is not set', example)
+  if (!environment.HOME)
+    throw settingInvalid(source, '"~" needs the variable HOME, which is not set', example)
   return resolve(environment.HOME, path.slice(2))
 }
 

@@ -23,8 +23,12 @@ const OPENERS: Record<TargetScheme, Opener> = {
  */
 export async function openTarget(setting: TargetSetting, platform: Platform): Promise<Target> {
   if (isTargetScheme(setting.scheme)) return OPENERS[setting.scheme](setting, platform)
-  throw new KvarError('SETTING_INVALID', `"${setting.scheme}:" is not a kind of target that this Kvar knows`, {
-    hint: `known are ${knownSchemes()}`,
-    data: { url: setting.url },
-  })
+  throw new KvarError(
+    'SETTING_INVALID',
+    `"${setting.scheme}:" is not a kind of target that this Kvar knows`,
+    {
+      hint: `known are ${knownSchemes()}`,
+      data: { url: setting.url },
+    },
+  )
 }

@@ -169,7 +169,10 @@ export function assertKey(key: string): void {
 /** Refuses prefixes that no key can begin with. The empty prefix stands for all keys. */
 export function assertPrefix(prefix: string): void {
   if (prefix.length <= KEY_LENGTH_LIMIT && PREFIX_PATTERN.test(prefix)) return
-  throw new TargetError('permanent', `The prefix ${JSON.stringify(prefix.slice(0, 80))} is not allowed on a target`)
+  throw new TargetError(
+    'permanent',
+    `The prefix ${JSON.stringify(prefix.slice(0, 80))} is not allowed on a target`,
+  )
 }
 
 /** Ends an aborted call: an aborted call of any target rejects with `CANCELLED`, never with a `TargetError`. */

@@ -35,7 +35,8 @@ function decideWithLog(
 ): StartDecision {
   if (local.equalsHead) return { kind: 'go-on' }
   if (atHead && local.equalsBackupCopy) return { kind: 'keep-local', why: 'backup-copied' }
-  if (atHead && local.wentBack) return { kind: 'restore-head', branch: !local.equalsKnownVersion, why: 'went-back' }
+  if (atHead && local.wentBack)
+    return { kind: 'restore-head', branch: !local.equalsKnownVersion, why: 'went-back' }
   if (ledger.headIsOurIntent) return { kind: 'adopt-own-head' }
   if (atHead) return { kind: 'keep-local', why: 'ahead' }
   const behind = state !== undefined && state.version < ledger.head

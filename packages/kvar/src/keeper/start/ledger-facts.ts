@@ -12,7 +12,9 @@ export interface FoundLog {
   /** Undefined: the ledger answered that it holds nothing. */
   head: VersionInfo | undefined
   /** Only looked for when the ledger is empty. */
-  freshestFollower: { target: TargetInUse; log: VersionLog; head: VersionInfo; lineage: string | undefined } | undefined
+  freshestFollower:
+    | { target: TargetInUse; log: VersionLog; head: VersionInfo; lineage: string | undefined }
+    | undefined
 }
 
 const FIRST_PAUSE_MS = 100
@@ -27,7 +29,12 @@ const LONGEST_PAUSE_MS = 5000
  */
 export async function findLog(
   targets: TargetSet,
-  options: { platform: Platform; timeoutMs: number; signal?: AbortSignal | undefined; waiting?: (why: string) => void },
+  options: {
+    platform: Platform
+    timeoutMs: number
+    signal?: AbortSignal | undefined
+    waiting?: (why: string) => void
+  },
 ): Promise<FoundLog | undefined> {
   const { ledger } = targets
   if (ledger === undefined) return undefined
@@ -59,7 +66,8 @@ async function tryOnce(targets: TargetSet, ledger: TargetInUse): Promise<Answer>
       if (freshest?.lineage !== undefined && other.lineage !== undefined) {
         assertSameLineage(other.log.target, other.lineage, freshest.lineage)
       }
-      if (other.head.version > (freshest?.head.version ?? 0)) freshest = { target, ...other, head: other.head }
+      if (other.head.version > (freshest?.head.version ?? 0))
+        freshest = { target, ...other, head: other.head }
     }
     if (own.unfinished && freshest === undefined) throw withoutBeginning(own.log)
     return { found: { ...own, freshestFollower: freshest } }
@@ -72,7 +80,12 @@ async function readLog(target: TargetInUse) {
   const log = await target.log()
   const lineage = (await readLineage(log.target))?.lineage
   const state = await log.state()
-  return { log, lineage, head: state === 'log' ? await log.findHead() : undefined, unfinished: state === 'unfinished' }
+  return {
+    log,
+    lineage,
+    head: state === 'log' ? await log.findHead() : undefined,
+    unfinished: state === 'unfinished',
+  }
 }
 
 /** A filling that was interrupted is done again from a follower; without one it is a log that lost its beginning. */

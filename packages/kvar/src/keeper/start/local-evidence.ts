@@ -81,7 +81,8 @@ export function sideFilesAreStale(
   memory: KeeperMemory | undefined,
   equalsBackupCopy: boolean,
 ): boolean {
-  const known = memory?.history.filter((entry) => BigInt(entry.databaseChecksum) === bare.table.databaseChecksum) ?? []
+  const known =
+    memory?.history.filter((entry) => BigInt(entry.databaseChecksum) === bare.table.databaseChecksum) ?? []
   if (known.length === 0 && !equalsBackupCopy) return false
   // A committed state needs no journal: at worst the transaction it belongs to never touched the file.
   if (bare.hasJournal) return true
@@ -146,7 +147,9 @@ export function inspectContent(path: string): 'no-tables' | 'no-rows' | 'rows' |
       const check = database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string }
       if (check.quick_check !== 'ok') return 'invalid'
       const tables = database
-        .prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`)
+        .prepare(
+          `SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`,
+        )
         .all() as Array<{ name: string; sql: string | null }>
       const plain = tables.filter((table) => !/^\s*CREATE\s+VIRTUAL/i.test(table.sql ?? ''))
       if (tables.length === 0) return 'no-tables'

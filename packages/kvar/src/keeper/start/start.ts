@@ -1,13 +1,13 @@
-import { hostName } from '../../platform/processes.ts'
 import { PageTable } from '../../capture/page-table.ts'
 import { assert, KvarError, toKvarError, unreachable } from '../../errors.ts'
 import { createBranch } from '../../log/branches.ts'
-import { assertSameLineage, createLineage, lineageText } from '../../log/lineage.ts'
+import { fillFrom } from '../../log/complete-log.ts'
+import { assertSameLineage, lineageText } from '../../log/lineage.ts'
 import { imageSource } from '../../log/page-source.ts'
 import { type RestoredImage, restoreToFile } from '../../log/restore.ts'
-import type { VersionInfo, VersionLog } from '../../log/version-log.ts'
-import { fillLog } from '../../log/fill-log.ts'
+import type { VersionInfo } from '../../log/version-log.ts'
 import type { Platform } from '../../platform/platform.ts'
+import { hostName } from '../../platform/processes.ts'
 import { randomUint64 } from '../../platform/random.ts'
 import type { KeeperSettings } from '../../settings/keeper-settings.ts'
 import { backupCopyPath } from '../../settings/names.ts'
@@ -15,9 +15,21 @@ import { emptyMemory, type KeeperMemory, type StateStore } from '../state-store.
 import type { StartReport } from '../status.ts'
 import { assertCanBeLedger, type TargetSet } from '../target-set.ts'
 import { bestCopy, restoreFromCopy } from './copy-restore.ts'
-import { decideStart, type LocalFacts, type RestoreReason, type StartDecision, type StartFacts } from './decide-start.ts'
+import {
+  decideStart,
+  type LocalFacts,
+  type RestoreReason,
+  type StartDecision,
+  type StartFacts,
+} from './decide-start.ts'
 import { type FoundLog, findLog } from './ledger-facts.ts'
-import { type BareFiles, diskWentBack, inspectContent, readBareFiles, sideFilesAreStale } from './local-evidence.ts'
+import {
+  type BareFiles,
+  diskWentBack,
+  inspectContent,
+  readBareFiles,
+  sideFilesAreStale,
+} from './local-evidence.ts'
 import { startSentence } from './start-sentence.ts'
 import { finishSwap, moveAside, SIDE_FILES, swapDatabase } from './swap-database.ts'
 
@@ -69,7 +81,12 @@ async function askTargets(context: StartContext): Promise<FoundLog | undefined |
   const { settings, targets, platform, signal } = context
   try {
     const timeoutMs = settings.startTimeoutMs
-    return await findLog(targets, { platform, timeoutMs, signal, waiting: (why) => context.tell(`waiting: ${why}`) })
+    return await findLog(targets, {
+      platform,
+      timeoutMs,
+      signal,
+      waiting: (why) => context.tell(`waiting: ${why}`),
+    })
   } catch (thrown) {
     if (toKvarError(thrown).code === 'UNREACHABLE' && settings.onUnreachable === 'stale') return 'unreachable'
     throw thrown
@@ -86,7 +103,10 @@ interface Situation {
   localTable: PageTable | undefined
 }
 
-async function gather(context: StartContext, answer: FoundLog | undefined | 'unreachable'): Promise<Situation> {
+async function gather(
+  context: StartContext,
+  answer: FoundLog | undefined | 'unreachable',
+): Promise<Situation> {
   const { settings, platform, store } = context
   const path = settings.databasePath
   const saved = await store.load()
@@ -95,10 +115,13 @@ async function gather(context: StartContext, answer: FoundLog | undefined | 'unr
   let bare = await readBareFiles(path, platform)
   const equalsBackup = bare !== undefined && bare.table.databaseChecksum === backup?.table.databaseChecksum
   if (bare !== undefined && sideFilesAreStale(bare, saved?.memory, equalsBackup)) {
-    context.tell(`moved ${SIDE_FILES.join(', ')} of another file aside to ${await moveAside(path, SIDE_FILES, platform)}`)
+    context.tell(
+      `moved ${SIDE_FILES.join(', ')} of another file aside to ${await moveAside(path, SIDE_FILES, platform)}`,
+    )
     bare = { ...bare, wal: undefined, hasJournal: false }
   }
-  const sameLineage = saved === undefined || found?.lineage === undefined || found.lineage === saved.memory.lineage
+  const sameLineage =
+    saved === undefined || found?.lineage === undefined || found.lineage === saved.memory.lineage
   const memory = saved !== undefined && sameLineage ? saved.memory : undefined
   const wentBack = bare !== undefined && memory !== undefined && diskWentBack(bare, memory)
   const content = platform.files.statSync(path)?.sizeBytes ? inspectContent(path) : 'none'
@@ -148,7 +171,8 @@ function localFacts(input: {
   const { content, localTable, found, memory } = input
   const checksum = localTable?.databaseChecksum
   const known = memory?.history.some((entry) => BigInt(entry.databaseChecksum) === checksum) ?? false
-  const equalsState = memory !== undefined && checksum === BigInt(memory.databaseChecksum) && memory.version > 0
+  const equalsState =
+    memory !== undefined && checksum === BigInt(memory.databaseChecksum) && memory.version > 0
   return {
     content,
     equalsHead: checksum !== undefined && checksum === found?.head?.databaseChecksum,
@@ -165,13 +189,18 @@ function sameChecksum(memory: KeeperMemory, head: VersionInfo | undefined): bool
   return head.databaseChecksum === undefined || head.databaseChecksum === BigInt(memory.databaseChecksum)
 }
 
-function ledgerFacts(answer: FoundLog | undefined | 'unreachable', memory: KeeperMemory | undefined): StartFacts['ledger'] {
+function ledgerFacts(
+  answer: FoundLog | undefined | 'unreachable',
+  memory: KeeperMemory | undefined,
+): StartFacts['ledger'] {
   if (answer === 'unreachable') return { kind: 'unreachable' }
   const head = answer?.head
-  if (head === undefined) return { kind: 'empty', followerHasVersions: answer?.freshestFollower !== undefined }
+  if (head === undefined)
+    return { kind: 'empty', followerHasVersions: answer?.freshestFollower !== undefined }
   const intent = memory?.intent
   const ours = intent?.version === head.version && BigInt(intent.databaseChecksum) === head.databaseChecksum
-  const headIsOurIntent = ours && intent.nodeId === nodeText(head.nodeId) && memory?.version === head.version - 1
+  const headIsOurIntent =
+    ours && intent.nodeId === nodeText(head.nodeId) && memory?.version === head.version - 1
   return { kind: 'log', head: head.version, headIsOurIntent }
 }
 
@@ -210,14 +239,23 @@ async function act(context: StartContext, situation: Situation, decision: StartD
         report: { ...local, action: 'kept-local' },
       }
     case 'adopt-own-head':
-      return { ...kept, table: await tableOfHead(context, situation), why: 'ahead', report: { ...local, action: 'kept-local' } }
+      return {
+        ...kept,
+        table: await tableOfHead(context, situation),
+        why: 'ahead',
+        report: { ...local, action: 'kept-local' },
+      }
     default:
       return unreachable(decision)
   }
 }
 
 /** The newest version into a scratch file, from the ledger or, where its objects are damaged, from a follower. */
-async function restoreHeadTo(context: StartContext, found: FoundLog, path: string): Promise<RestoredImage & { url: string }> {
+async function restoreHeadTo(
+  context: StartContext,
+  found: FoundLog,
+  path: string,
+): Promise<RestoredImage & { url: string }> {
   const { platform, targets, signal } = context
   const head = found.head
   assert(head !== undefined, 'a restore without a head')
@@ -275,7 +313,8 @@ async function restoreHead(
   noteHead(memory, image)
   memory.history = []
   memory.checkpointed = undefined
-  const action = decision.why === 'diverged' || decision.why === 'went-back' ? 'diverged' : 'restored-from-log'
+  const action =
+    decision.why === 'diverged' || decision.why === 'went-back' ? 'diverged' : 'restored-from-log'
   return {
     memory,
     found,
@@ -329,24 +368,27 @@ async function restoreCopies(context: StartContext, { memory, found }: Situation
 async function fillLedger(context: StartContext, { found }: Situation): Promise<Done> {
   const follower = found?.freshestFollower
   assert(found !== undefined && follower !== undefined, 'a fill without a follower')
-  const { platform, store, targets, signal } = context
-  if (follower.lineage !== undefined) {
-    const wanted = { lineage: follower.lineage, createdAtMs: platform.clock.nowMs() }
-    const there = await createLineage(found.log.target, wanted)
-    assertSameLineage(found.log.target, there.lineage, follower.lineage)
-  }
-  assert(targets.ledger !== undefined, 'a fill without a ledger')
+  const { platform, store, signal } = context
   await assertCanBeLedger(found.log.target, platform)
   context.tell(`filling ${found.log.name} from ${follower.log.name}`)
-  await fillLog({ from: follower.log, to: found.log, platform, scratchPath: store.path('fill.tmp'), ...(signal ? { signal } : {}) })
-  const { report: _again, ...rest } = await startDatabase(context)
-  return { ...rest, report: _again }
+  await fillFrom({
+    from: follower.log,
+    to: found.log,
+    platform,
+    scratchPath: store.path('fill.tmp'),
+    ...(signal ? { signal } : {}),
+  })
+  return startDatabase(context)
 }
 
 function damagedWithoutBackup(path: string): KvarError {
-  return new KvarError('DATABASE_UNREADABLE', `"${path}" is damaged and there is no version or copy to restore it from`, {
-    hint: 'keep the file; sqlite3’s .recover may save part of it',
-  })
+  return new KvarError(
+    'DATABASE_UNREADABLE',
+    `"${path}" is damaged and there is no version or copy to restore it from`,
+    {
+      hint: 'keep the file; sqlite3’s .recover may save part of it',
+    },
+  )
 }
 
 function newLineage(context: StartContext): string {
@@ -356,6 +398,3 @@ function newLineage(context: StartContext): string {
 export function nodeText(nodeId: bigint): string {
   return nodeId.toString(16).padStart(16, '0')
 }
-
-/** Whose log the rest of this start works on; used by callers that hold only the result. */
-export type { VersionLog }

@@ -36,7 +36,11 @@ export async function finishSwap(options: Omit<SwapOptions, 'newFile'>): Promise
 }
 
 /** Moves files that lie beside the database, and belong to another one, to where nothing replays them. */
-export async function moveAside(databasePath: string, suffixes: string[], platform: Platform): Promise<string> {
+export async function moveAside(
+  databasePath: string,
+  suffixes: string[],
+  platform: Platform,
+): Promise<string> {
   const aside = beforeRestoreFolder(databasePath, platform.clock.nowMs())
   await moveFiles(databasePath, suffixes, aside, platform)
   await platform.files.syncFolder(dirname(databasePath))
@@ -110,7 +114,9 @@ function freeName(path: string, platform: Platform): string {
 function parseIntent(bytes: Uint8Array): SwapIntent | undefined {
   try {
     const value = JSON.parse(new TextDecoder().decode(bytes)) as Partial<SwapIntent>
-    return typeof value.newFile === 'string' && typeof value.aside === 'string' ? (value as SwapIntent) : undefined
+    return typeof value.newFile === 'string' && typeof value.aside === 'string'
+      ? (value as SwapIntent)
+      : undefined
   } catch {
     return undefined
   }

@@ -19,11 +19,27 @@ const EXPLANATIONS: Record<string, Explanation> = {
   EACCES: { failure: 'denied', reason: 'this user may not', hint: RIGHTS },
   EPERM: { failure: 'denied', reason: 'the operation is not permitted', hint: RIGHTS },
   EROFS: { failure: 'denied', reason: 'the disk is mounted read-only', hint: 'mount it for writing' },
-  ENOTDIR: { failure: 'permanent', reason: 'a file stands where a folder belongs', hint: 'move the file away' },
-  EISDIR: { failure: 'permanent', reason: 'a folder stands where an object belongs', hint: 'move the folder away' },
-  EEXIST: { failure: 'permanent', reason: 'a file stands where a folder belongs', hint: 'move the file away' },
+  ENOTDIR: {
+    failure: 'permanent',
+    reason: 'a file stands where a folder belongs',
+    hint: 'move the file away',
+  },
+  EISDIR: {
+    failure: 'permanent',
+    reason: 'a folder stands where an object belongs',
+    hint: 'move the folder away',
+  },
+  EEXIST: {
+    failure: 'permanent',
+    reason: 'a file stands where a folder belongs',
+    hint: 'move the file away',
+  },
   ENAMETOOLONG: { failure: 'permanent', reason: 'the path is too long', hint: 'choose a shorter path' },
-  EFBIG: { failure: 'permanent', reason: 'the file system takes no file this large', hint: 'use another file system' },
+  EFBIG: {
+    failure: 'permanent',
+    reason: 'the file system takes no file this large',
+    hint: 'use another file system',
+  },
   EXDEV: {
     failure: 'permanent',
     reason: 'a folder inside the target is another file system',

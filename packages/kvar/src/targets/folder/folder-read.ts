@@ -1,36 +1,39 @@
 import { assert } from '../../errors.ts'
+import type { Clock } from '../../platform/clock.ts'
 import type { OpenFile } from '../../platform/files.ts'
 import { type ReadOptions, TargetError, throwIfCancelled } from '../target.ts'
 
 const CHUNK_BYTES = 256 * 1024
+
+export interface FolderStreamHooks {
+  clock: Pick<Clock, 'turn'>
+  closed: (stream: FolderStream) => void
+  classify: (thrown: unknown) => unknown
+}
 
 /**
  * An open object as a stream. The descriptor is opened before the stream is handed out, so that an
  * object removed or replaced meanwhile is still read to its end, unmixed. It is closed at the end,
  * at the first failure, when the reader stops early, and by `close()` for a reader that never began
  * (an unstarted generator would skip its `finally`, hence an iterator by hand).
+ *
+ * Reads are synchronous, so before each chunk the event loop gets a turn: otherwise a restore of many
+ * objects would keep timers and sockets waiting from its first byte to its last.
  */
 export class FolderStream implements AsyncIterableIterator<Uint8Array> {
   readonly #file: OpenFile
   readonly #options: ReadOptions
-  readonly #closed: (stream: FolderStream) => void
-  readonly #classify: (thrown: unknown) => unknown
+  readonly #hooks: FolderStreamHooks
   readonly #endOffset: number
   #offset: number
   #isOpen = true
 
-  constructor(
-    file: OpenFile,
-    sizeBytes: number,
-    options: ReadOptions,
-    hooks: { closed: (stream: FolderStream) => void; classify: (thrown: unknown) => unknown },
-  ) {
+  constructor(file: OpenFile, sizeBytes: number, options: ReadOptions, hooks: FolderStreamHooks) {
     const { offset, length } = options.range ?? { offset: 0, length: sizeBytes }
     assert(Number.isSafeInteger(offset) && offset >= 0 && length >= 0, 'a range lies within an object')
     this.#file = file
     this.#options = options
-    this.#closed = hooks.closed
-    this.#classify = hooks.classify
+    this.#hooks = hooks
     this.#offset = offset
     this.#endOffset = Math.min(offset + length, sizeBytes)
   }
@@ -41,12 +44,13 @@ export class FolderStream implements AsyncIterableIterator<Uint8Array> {
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
     try {
+      await this.#hooks.clock.turn()
       throwIfCancelled(this.#options.signal)
       const chunk = this.#isOpen ? this.#readChunk() : undefined
       if (chunk !== undefined) return { done: false, value: chunk }
     } catch (thrown) {
       this.close()
-      throw this.#classify(thrown)
+      throw this.#hooks.classify(thrown)
     }
     return this.return()
   }
@@ -60,7 +64,7 @@ export class FolderStream implements AsyncIterableIterator<Uint8Array> {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#file.closeSync()
-    this.#closed(this)
+    this.#hooks.closed(this)
   }
 
   #readChunk(): Uint8Array | undefined {

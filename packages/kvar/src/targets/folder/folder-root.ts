@@ -97,7 +97,8 @@ export class FolderRoot {
     await this.assertPresent()
     await this.#platform.files.makeFolder(folder, FOLDER_MODE)
     // Even if it existed: whoever made it may have crashed before its name was on the disk.
-    for (let at = folder; at !== this.path; at = dirname(at)) await this.#platform.files.syncFolder(dirname(at))
+    for (let at = folder; at !== this.path; at = dirname(at))
+      await this.#platform.files.syncFolder(dirname(at))
   }
 }
 

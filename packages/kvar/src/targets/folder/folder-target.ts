@@ -31,7 +31,10 @@ import { type FolderPlatform, FolderRoot } from './folder-root.ts'
  * @example
  * const target = await createFolderTarget({ path: '/mnt/usb/app', platform: systemPlatform })
  */
-export async function createFolderTarget(options: { path: string; platform: FolderPlatform }): Promise<Target> {
+export async function createFolderTarget(options: {
+  path: string
+  platform: FolderPlatform
+}): Promise<Target> {
   const path = resolve(options.path)
   const url = folderUrl(path)
   try {
@@ -130,7 +133,8 @@ class FolderTarget implements Target {
         await this.#platform.files.remove(this.#path(key))
       }
       await this.#root.assertPresent()
-      for (const folder of new Set(keys.map((key) => dirname(this.#path(key))))) await this.#syncIfThere(folder)
+      for (const folder of new Set(keys.map((key) => dirname(this.#path(key)))))
+        await this.#syncIfThere(folder)
     })
   }
 
@@ -208,9 +212,13 @@ class FolderTarget implements Target {
     if (!this.#root.canLink) return this.#placeWithoutLinks(temporary, path)
     const outcome = await this.#platform.files.link(temporary, path)
     if (outcome !== 'unsupported') return outcome
-    throw new TargetError('denied', `Cannot store "${key}" in ${this.url}: the file system refused a second name`, {
-      hint: 'give this user the right to write the folder',
-    })
+    throw new TargetError(
+      'denied',
+      `Cannot store "${key}" in ${this.url}: the file system refused a second name`,
+      {
+        hint: 'give this user the right to write the folder',
+      },
+    )
   }
 
   /**
@@ -239,7 +247,9 @@ class FolderTarget implements Target {
       files.openSync(guard, 'createNew').closeSync()
     } catch (thrown) {
       if (systemErrorCode(thrown) !== 'EEXIST') throw thrown
-      throw new TargetError('temporary', `Somebody else is storing the same object in ${this.url}`, { cause: thrown })
+      throw new TargetError('temporary', `Somebody else is storing the same object in ${this.url}`, {
+        cause: thrown,
+      })
     }
   }
 
@@ -265,6 +275,7 @@ class FolderTarget implements Target {
       return undefined
     }
     const stream = new FolderStream(file, sizeBytes, options, {
+      clock: this.#platform.clock,
       closed: (ended) => this.#streams.delete(ended),
       classify: (thrown) => classifyFileError(thrown, `read "${key}"`, this.url),
     })
@@ -286,7 +297,10 @@ async function writeBody(file: OpenFile, body: ObjectBody, signal: AbortSignal |
     writtenBytes += chunk.length
   }
   if (writtenBytes === expectedBytes) return
-  throw new TargetError('permanent', `A body of ${expectedBytes} bytes gave ${writtenBytes}: nothing was stored`)
+  throw new TargetError(
+    'permanent',
+    `A body of ${expectedBytes} bytes gave ${writtenBytes}: nothing was stored`,
+  )
 }
 
 /** What a body's source threw: the caller's own trouble, which must not be taken for the target's. */

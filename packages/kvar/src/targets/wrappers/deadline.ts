@@ -29,7 +29,8 @@ export async function withDeadline<T>(
     stop.abort(error)
   }
   const cancel = () => end(new KvarError('CANCELLED', 'Stopped by the caller', { cause: signal?.reason }))
-  const late = () => end(new TargetError('temporary', `No answer in ${Math.round(timeoutMs / 1000)} s: ${doing}`))
+  const late = () =>
+    end(new TargetError('temporary', `No answer in ${Math.round(timeoutMs / 1000)} s: ${doing}`))
   const timer = clock.startTimer(timeoutMs, late)
   signal?.addEventListener('abort', cancel, { once: true })
   try {

@@ -55,7 +55,10 @@ class MeteringTarget extends WrappedTarget implements MeteredTarget {
     return this.#count('replace', () => this.inner.replace(key, this.#countUp(body), options))
   }
 
-  override async read(key: string, options: ReadOptions = {}): Promise<AsyncIterable<Uint8Array> | undefined> {
+  override async read(
+    key: string,
+    options: ReadOptions = {},
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
     const stream = await this.#count('read', () => this.inner.read(key, options))
     return stream === undefined ? undefined : this.#countDown(stream)
   }

@@ -103,7 +103,10 @@ export class ResumingStream implements AsyncIterableIterator<Uint8Array> {
   #inTime<T>(work: () => Promise<T>): Promise<T> {
     const { platform, policy } = this.#context
     const { signal } = this.#options
-    return withDeadline({ clock: platform.clock, timeoutMs: policy.tryTimeoutMs, doing: this.#doing, signal }, work)
+    return withDeadline(
+      { clock: platform.clock, timeoutMs: policy.tryTimeoutMs, doing: this.#doing, signal },
+      work,
+    )
   }
 
   /** Not awaited: a stream that hangs would hang here too. */

@@ -63,7 +63,10 @@ class RetryingTarget extends WrappedTarget {
     return this.#retry(call, (signal) => this.inner.replace(key, body, { signal }))
   }
 
-  override async read(key: string, options: ReadOptions = {}): Promise<AsyncIterable<Uint8Array> | undefined> {
+  override async read(
+    key: string,
+    options: ReadOptions = {},
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
     const stream = new ResumingStream(this.inner, key, options, this.#context)
     return (await stream.begin()) ? stream : undefined
   }
@@ -73,7 +76,10 @@ class RetryingTarget extends WrappedTarget {
     let { startAfter } = options
     for (;;) {
       try {
-        for await (const entry of this.#listInTime(prefix, { ...options, ...(startAfter ? { startAfter } : {}) })) {
+        for await (const entry of this.#listInTime(prefix, {
+          ...options,
+          ...(startAfter ? { startAfter } : {}),
+        })) {
           startAfter = entry.key
           attempts.madeProgress()
           yield entry

@@ -1,0 +1,166 @@
+import type { KvarError } from '../errors.ts'
+import type { KeeperSettings } from '../settings/keeper-settings.ts'
+import { backupCopyPath, jsonCopyPath } from '../settings/names.ts'
+import type { Protector } from './protector.ts'
+import type { CopyStatus, KeeperState, KeeperStatus, Safety, StartReport, TargetStatus } from './status.ts'
+import type { TargetInUse, TargetSet } from './target-set.ts'
+
+/** A version that was on its way for longer than this makes the first line say so. */
+const LATE_MS = 10_000
+
+export interface StatusFacts {
+  settings: KeeperSettings
+  targets: TargetSet
+  state: KeeperState
+  start: StartReport | undefined
+  startError: KvarError | undefined
+  protector: Protector | undefined
+  nowMs: number
+  keeper: KeeperStatus['keeper']
+  notes: string[]
+}
+
+/** Everything a keeper knows, as `kvar status --json` prints it. */
+export function buildStatus(facts: StatusFacts): KeeperStatus {
+  const { settings, protector } = facts
+  const targets = targetStatuses(facts)
+  const problem =
+    facts.startError ?? protector?.fencedBy ?? protector?.problem ?? protector?.ledgerProblem ?? null
+  const safety = judge(facts, targets, problem)
+  const durable = protector?.memory.version ?? 0
+  const status: Omit<KeeperStatus, 'sentence'> = {
+    schema: 1,
+    safety,
+    state: facts.state,
+    database: settings.databasePath,
+    lineage: protector?.memory.lineage ?? null,
+    version: protector?.appender?.newest.version ?? durable,
+    durableVersion: durable,
+    confirmedAt: isoOrNull(protector?.confirmedAtMs),
+    pendingPages: protector?.pendingPages ?? 0,
+    captureMode: protector?.loop.capture.mode ?? 'none',
+    targets,
+    copies: settings.copies.map((kind) => copyStatus(kind, facts)),
+    start: facts.start ?? null,
+    branches: countBranches(facts),
+    problem: problem?.toJSON() ?? null,
+    notes: facts.notes,
+    keeper: facts.keeper,
+  }
+  return { ...status, sentence: statusSentence(status, facts.nowMs) }
+}
+
+function targetStatuses({ targets, protector, settings, nowMs }: StatusFacts): TargetStatus[] {
+  return settings.targets.map((setting) => {
+    const target = targets.all.find((one) => one.setting === setting) as TargetInUse
+    const shared = {
+      url: target.url,
+      kind: setting.scheme,
+      storedBytes: null,
+      sameDisk: targets.isOnDatabaseDisk(target),
+    }
+    const version = protector?.memory.version ?? 0
+    if (target === targets.ledger) {
+      return {
+        ...shared,
+        role: 'ledger' as const,
+        version: protector?.appender === undefined ? 0 : version,
+        confirmedAt: isoOrNull(protector?.confirmedAtMs),
+        behindMs: 0,
+        problem: protector?.ledgerProblem?.toJSON() ?? null,
+        nextTryAt: isoOrNull(protector?.ledgerNextTryMs),
+      }
+    }
+    const follower = protector?.followers.find((one) => one.target === target)
+    const behind = (follower?.confirmed ?? 0) < version
+    return {
+      ...shared,
+      role: 'follower' as const,
+      version: follower?.confirmed ?? 0,
+      confirmedAt: isoOrNull(follower?.confirmedAtMs),
+      behindMs: behind ? nowMs - (follower?.confirmedAtMs ?? protector?.confirmedAtMs ?? nowMs) : 0,
+      problem: follower?.problem?.toJSON() ?? null,
+      nextTryAt: isoOrNull(follower?.nextTryMs),
+    }
+  })
+}
+
+function copyStatus(kind: 'json' | 'backup', { settings, protector }: StatusFacts): CopyStatus {
+  const memory = protector?.memory.copies[kind]
+  const path = kind === 'json' ? jsonCopyPath(settings.databasePath) : backupCopyPath(settings.databasePath)
+  return {
+    kind,
+    path,
+    version: memory?.version ?? 0,
+    writtenAt: isoOrNull(memory?.timeMs),
+    problem: protector?.copier.problems[kind]?.toJSON() ?? null,
+  }
+}
+
+function countBranches({ start, protector }: StatusFacts): number {
+  const own = [start?.branch, protector?.branch].filter(
+    (branch) => branch !== undefined && branch !== null,
+  ).length
+  return own + (protector?.followers.reduce((sum, follower) => sum + follower.branches, 0) ?? 0)
+}
+
+/** Never *Safe* while the only copy lies on the disk that may be thrown away. */
+function judge(facts: StatusFacts, targets: TargetStatus[], problem: KvarError | null): Safety {
+  const { protector, state } = facts
+  if (state === 'fenced' || state === 'stale' || facts.startError !== undefined) return 'not-safe'
+  if (targets.every((target) => target.sameDisk)) return 'only-here'
+  const waitsMs = protector?.unstored ? facts.nowMs - (protector.confirmedAtMs ?? facts.nowMs) : 0
+  if (problem !== null && waitsMs > LATE_MS) return 'not-safe'
+  if (state === 'starting' || problem !== null || waitsMs > LATE_MS) return 'late'
+  return targets.some((target) => target.version < (protector?.memory.version ?? 0)) ? 'late' : 'safe'
+}
+
+/** The question a worried person has, answered first. */
+export function statusSentence(status: Omit<KeeperStatus, 'sentence'>, nowMs: number): string {
+  const { safety, problem } = status
+  const why =
+    problem === null
+      ? ''
+      : ` ${problem.message}.${problem.hint === undefined ? '' : ` Next: ${problem.hint}.`}`
+  if (status.state === 'starting') return `Starting: looking for the newest version.${why}`
+  if (status.state === 'closing') return 'Closing: storing the last changes.'
+  if (status.state === 'waiting' && safety !== 'not-safe') {
+    return 'Waiting: there is no database yet; it is protected from its first commit on.'
+  }
+  const holding = status.targets.filter(
+    (target) => target.version >= status.durableVersion && target.version > 0,
+  )
+  const places = `${holding.length} of ${status.targets.length} targets`
+  const at = status.confirmedAt === null ? 'the start' : clockTime(status.confirmedAt)
+  switch (safety) {
+    case 'safe':
+      return `Safe: everything up to ${at} is stored on ${places}${age(status.confirmedAt, nowMs)}.`
+    case 'late':
+      return `Late: everything up to ${at} is stored on ${places}.${why}`
+    case 'only-here':
+      return `Only on this machine: ${onlyHere(status)}. Name a target elsewhere with KVAR_TARGETS.${why}`
+    case 'not-safe':
+      return `Not safe:${why || ' the newest changes are not stored away from this machine.'}`
+  }
+}
+
+function onlyHere(status: Omit<KeeperStatus, 'sentence'>): string {
+  if (status.targets.length === 0) return 'no target is set, only copies beside the database are kept'
+  return `version ${status.durableVersion} is stored on the same disk as the database`
+}
+
+function age(confirmedAt: string | null, nowMs: number): string {
+  if (confirmedAt === null) return ''
+  const seconds = Math.max(0, Math.round((nowMs - Date.parse(confirmedAt)) / 1000))
+  return seconds < 120 ? ` (newest ${seconds} s ago)` : ''
+}
+
+function clockTime(iso: string): string {
+  const time = new Date(iso)
+  const two = (value: number) => String(value).padStart(2, '0')
+  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`
+}
+
+function isoOrNull(timeMs: number | undefined): string | null {
+  return timeMs === undefined || timeMs === 0 ? null : new Date(timeMs).toISOString()
+}

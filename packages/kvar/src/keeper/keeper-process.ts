@@ -1,0 +1,260 @@
+import { KvarError, toKvarError, unreachable } from '../errors.ts'
+import type { Timer } from '../platform/clock.ts'
+import { writeFileAtomically } from '../platform/files.ts'
+import { type LineConnection, type LineServer, listen, socketPath } from '../platform/local-socket.ts'
+import type { Platform } from '../platform/platform.ts'
+import { processId } from '../platform/processes.ts'
+import { stateFolder } from '../settings/names.ts'
+import { Keeper } from './keeper.ts'
+import { type MachineLock, takeMachineLock } from './machine-lock.ts'
+import type { ClientLine, KeeperAddress, KeeperLine, KeeperMethods } from './protocol.ts'
+import { PROTOCOL } from './protocol.ts'
+import type { StartReport } from './status.ts'
+
+/** A keeper whose starter never says hello leaves again. */
+const HELLO_MS = 30_000
+/** From the last client's leaving to our own end: hosts kill after 10 s (Docker, Cloud Run). */
+export const LEAVE_MS = 8000
+/** A worker that restarts finds us still here. */
+const LINGER_MS = 250
+/** Status events are gathered: watchers get at most this many a second. */
+const STATUS_PAUSE_MS = 100
+
+export interface KeeperProcessEnds {
+  log: (sentence: string) => void
+  exit: (code: number) => void
+}
+
+interface Client {
+  connection: LineConnection
+  greeted: boolean
+  role: 'app' | 'tool'
+  watching: boolean
+  calls: Map<number, AbortController>
+}
+
+/** Holds the machine's lock and the socket, and serves clients until the last one has gone. */
+export class KeeperProcess {
+  readonly #databasePath: string
+  readonly #platform: Platform
+  readonly #ends: KeeperProcessEnds
+  readonly #lock: MachineLock
+  readonly #nonce: string
+  readonly #clients = new Set<Client>()
+  #server: LineServer | undefined
+  #keeper: Keeper | undefined
+  #started: Promise<StartReport> | undefined
+  #leaving: Timer | undefined
+  #closing = false
+  #statusTimer: Timer | undefined
+
+  private constructor(databasePath: string, platform: Platform, ends: KeeperProcessEnds, lock: MachineLock) {
+    this.#databasePath = databasePath
+    this.#platform = platform
+    this.#ends = ends
+    this.#lock = lock
+    this.#nonce = Buffer.from(platform.random.bytes(18)).toString('base64url')
+  }
+
+  /** Undefined when another keeper holds the database on this machine. */
+  static async open(
+    databasePath: string,
+    platform: Platform,
+    ends: KeeperProcessEnds,
+  ): Promise<KeeperProcess | undefined> {
+    const folder = stateFolder(databasePath)
+    await platform.files.makeFolder(folder, 0o700)
+    // The lock comes first: without it two keepers could each believe the socket theirs.
+    const lock = takeMachineLock(`${folder}/lock.db`)
+    if (lock === undefined) return undefined
+    const opened = new KeeperProcess(databasePath, platform, ends, lock)
+    await opened.#listen(folder)
+    return opened
+  }
+
+  async #listen(folder: string): Promise<void> {
+    const socket = socketPath(`${folder}/lock.db`)
+    this.#server = await listen(socket, (connection) => this.#accept(connection))
+    const address: KeeperAddress = { socket, nonce: this.#nonce, processId }
+    const text = JSON.stringify(address)
+    await writeFileAtomically(this.#platform.files, `${folder}/keeper.json`, text, { durable: false })
+    this.#leaveIfAlone(HELLO_MS)
+  }
+
+  #accept(connection: LineConnection): void {
+    const client: Client = { connection, greeted: false, role: 'tool', watching: false, calls: new Map() }
+    this.#clients.add(client)
+    connection.onLine((line) => this.#onLine(client, line))
+    connection.onClose(() => {
+      this.#clients.delete(client)
+      for (const call of client.calls.values()) call.abort()
+      this.#leaveIfAlone(LINGER_MS)
+    })
+  }
+
+  #onLine(client: Client, line: string): void {
+    let message: ClientLine
+    try {
+      message = JSON.parse(line) as ClientLine
+    } catch {
+      return client.connection.close()
+    }
+    if ('cancel' in message) return client.calls.get(message.cancel)?.abort()
+    void this.#answer(client, message)
+  }
+
+  async #answer(client: Client, message: Exclude<ClientLine, { cancel: number }>): Promise<void> {
+    const call = new AbortController()
+    client.calls.set(message.id, call)
+    try {
+      const result = await this.#call(client, message, call.signal)
+      send(client, { id: message.id, result: result ?? null })
+    } catch (thrown) {
+      send(client, { id: message.id, error: toKvarError(thrown).toJSON() })
+    } finally {
+      client.calls.delete(message.id)
+    }
+  }
+
+  async #call(
+    client: Client,
+    message: Exclude<ClientLine, { cancel: number }>,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    if (message.method === 'hello') return this.#hello(client, message.params)
+    if (!client.greeted || this.#keeper === undefined)
+      throw new KvarError('USAGE', 'The first call has to be hello')
+    const keeper = this.#keeper
+    switch (message.method) {
+      case 'status':
+        return keeper.status()
+      case 'watch':
+        client.watching = true
+        return keeper.status()
+      case 'flush':
+        return keeper.flush(signal)
+      case 'backupDatabase':
+        return keeper.backupDatabase(signal)
+      case 'backupToJson':
+        return keeper.backupToJson()
+      case 'restoreFromJson':
+        return keeper.restoreFromFile('json', message.params)
+      case 'restoreFromBackup':
+        return keeper.restoreFromFile('backup', message.params)
+      case 'checkAndRestore':
+        return keeper.checkAndRestore()
+      case 'versions':
+        return keeper.versions(message.params)
+      case 'restore':
+        return keeper.restore(message.params)
+      case 'leave':
+        return this.#leave(client)
+      default:
+        return unreachable(message)
+    }
+  }
+
+  #hello(client: Client, params: KeeperMethods['hello']['params']): Promise<StartReport> {
+    if (params.nonce !== this.#nonce) throw new KvarError('USAGE', 'That is not this keeper’s nonce')
+    if (params.protocol !== PROTOCOL) {
+      throw new KvarError('UNSUPPORTED', 'The running keeper belongs to another version of Kvar', {
+        hint: 'stop every app and command that uses this database, then start again',
+      })
+    }
+    if (this.#closing) throw new KvarError('KEEPER_GONE', 'The keeper is just leaving', { hint: 'try again' })
+    client.greeted = true
+    client.role = params.role
+    this.#leaving?.cancel()
+    this.#leaving = undefined
+    this.#started ??= this.#startKeeper(params)
+    return this.#started
+  }
+
+  #startKeeper(params: KeeperMethods['hello']['params']): Promise<StartReport> {
+    this.#keeper = new Keeper({ ...params.settings, databasePath: this.#databasePath }, this.#platform, {
+      changed: () => this.#tellStatus(),
+      fenced: (error) => this.#tellAll({ event: 'fenced', data: error.toJSON() }),
+      tell: (sentence) => {
+        this.#ends.log(sentence)
+        this.#tellAll({ event: 'tell', data: sentence })
+      },
+    })
+    const started = this.#keeper.start(params.appRunning)
+    // A start that failed leaves nothing to protect: the next client begins with a new keeper.
+    started.catch((thrown) => {
+      this.#ends.log(`error: ${toKvarError(thrown).message}`)
+      void this.#close(0, 5)
+    })
+    return started
+  }
+
+  /** The client's changes are stored before it hears the answer. */
+  async #leave(client: Client): Promise<{ left: string | null }> {
+    const others = [...this.#clients].some((other) => other !== client && other.greeted)
+    if (others || this.#keeper === undefined) {
+      await this.#keeper?.flush()
+      return { left: null }
+    }
+    const left = await this.#closeKeeper(LEAVE_MS)
+    send(client, { event: 'tell', data: 'left' })
+    this.#platform.clock.startTimer(0, () => void this.#close(0, 0))
+    return { left: left ?? null }
+  }
+
+  #tellStatus(): void {
+    if (this.#statusTimer !== undefined) return
+    this.#statusTimer = this.#platform.clock.startTimer(STATUS_PAUSE_MS, () => {
+      this.#statusTimer = undefined
+      const watchers = [...this.#clients].filter((client) => client.watching)
+      if (watchers.length === 0 || this.#keeper === undefined) return
+      const data = this.#keeper.status()
+      for (const watcher of watchers) send(watcher, { event: 'status', data })
+    })
+  }
+
+  #tellAll(line: KeeperLine): void {
+    for (const client of this.#clients) if (client.greeted) send(client, line)
+  }
+
+  #leaveIfAlone(delayMs: number): void {
+    if ([...this.#clients].some((client) => client.greeted) || this.#closing) return
+    this.#leaving?.cancel()
+    this.#leaving = this.#platform.clock.startTimer(delayMs, () => {
+      const alone = ![...this.#clients].some((client) => client.greeted)
+      if (alone) void this.#close(LEAVE_MS, 0)
+    })
+  }
+
+  /**
+   * Some hosts signal every process at once: everything is stored at once, and we go on while
+   * clients live, because they may still be writing.
+   */
+  onSignal(): void {
+    this.#ends.log('asked to end: storing everything now')
+    const stored = this.#keeper?.flush() ?? Promise.resolve()
+    void Promise.resolve(stored)
+      .catch((thrown) => this.#ends.log(`error: ${toKvarError(thrown).message}`))
+      .then(() => this.#leaveIfAlone(0))
+  }
+
+  #keeperClosed: Promise<string | undefined> | undefined
+  #closeKeeper(deadlineMs: number): Promise<string | undefined> {
+    this.#closing = true
+    this.#keeperClosed ??= this.#keeper?.close(deadlineMs) ?? Promise.resolve(undefined)
+    return this.#keeperClosed
+  }
+
+  async #close(deadlineMs: number, code: number): Promise<void> {
+    const unfinished = await this.#closeKeeper(deadlineMs).catch((thrown) => toKvarError(thrown).message)
+    if (unfinished !== undefined) this.#ends.log(`error: ${unfinished}`)
+    await this.#platform.clock.turn()
+    for (const client of this.#clients) client.connection.close()
+    await Promise.race([this.#server?.close(), this.#platform.clock.turn()])
+    this.#lock.release()
+    this.#ends.exit(unfinished === undefined ? code : 3)
+  }
+}
+
+function send(client: Client, line: KeeperLine): void {
+  client.connection.send(JSON.stringify(line))
+}

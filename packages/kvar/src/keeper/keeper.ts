@@ -1,0 +1,270 @@
+import { KvarError, toKvarError } from '../errors.ts'
+import { restoreToFile } from '../log/restore.ts'
+import type { RestoreWant } from '../log/restore-plan.ts'
+import type { FlushResult, RestoreOptions, VersionSummary } from '../persistence-types.ts'
+import type { Platform } from '../platform/platform.ts'
+import { processId } from '../platform/processes.ts'
+import { randomUint64 } from '../platform/random.ts'
+import type { KeeperSettings } from '../settings/keeper-settings.ts'
+import { backupCopyPath, jsonCopyPath, stateFolder } from '../settings/names.ts'
+import { VERSION } from '../version.ts'
+import { buildStatus } from './build-status.ts'
+import { Protector } from './protector.ts'
+import { replaceContent } from './replace-content.ts'
+import { restoreFromCopy } from './start/copy-restore.ts'
+import { resumeDatabase } from './start/resume.ts'
+import { nodeText, type Started, startDatabase } from './start/start.ts'
+import { StateStore } from './state-store.ts'
+import type { KeeperState, KeeperStatus, StartReport } from './status.ts'
+import { TargetSet } from './target-set.ts'
+
+/** How often a start is made anew because another keeper appended in between. */
+const START_LIMIT = 50
+
+export interface KeeperEvents {
+  changed: () => void
+  fenced: (error: KvarError) => void
+  tell: (sentence: string) => void
+}
+
+/** One database under protection: its start, its protector, and the verbs that clients call. */
+export class Keeper {
+  readonly #settings: KeeperSettings
+  readonly #platform: Platform
+  readonly #events: KeeperEvents
+  readonly #targets: TargetSet
+  readonly #nodeId: bigint
+  readonly #startedAtMs: number
+  readonly #abort = new AbortController()
+  #protector: Protector | undefined
+  #report: StartReport | undefined
+  #startError: KvarError | undefined
+  #state: KeeperState = 'starting'
+
+  constructor(settings: KeeperSettings, platform: Platform, events: KeeperEvents) {
+    this.#settings = settings
+    this.#platform = platform
+    this.#events = events
+    this.#targets = new TargetSet(settings, platform)
+    this.#nodeId = randomUint64(platform.random)
+    this.#startedAtMs = platform.clock.nowMs()
+  }
+
+  /**
+   * Brings the database into its right state and begins to protect it.
+   *
+   * @param appRunning the app has the database open: nothing is renamed under it
+   */
+  async start(appRunning: boolean): Promise<StartReport> {
+    try {
+      for (let tries = 0; tries < START_LIMIT; tries++) {
+        const started = await this.#startOnce(appRunning)
+        const protector = this.#protect(started)
+        const outcome = await protector.begin(this.#settings.startTimeoutMs)
+        if (outcome === 'owner') return this.#began(started)
+        if (appRunning) {
+          await protector.takenOver()
+          return this.#began(started)
+        }
+        await protector.abandon()
+      }
+      throw new KvarError('FENCED', 'Other instances of the app keep taking this database over', {
+        hint: 'run one instance at a time',
+      })
+    } catch (thrown) {
+      this.#startError = toKvarError(thrown)
+      this.#events.changed()
+      throw thrown
+    }
+  }
+
+  #startOnce(appRunning: boolean): Promise<Started> {
+    const context = {
+      settings: this.#settings,
+      platform: this.#platform,
+      store: new StateStore(stateFolder(this.#settings.databasePath), this.#platform),
+      targets: this.#targets,
+      nodeId: this.#nodeId,
+      tell: this.#events.tell,
+      signal: this.#abort.signal,
+    }
+    return appRunning ? resumeDatabase(context) : startDatabase(context)
+  }
+
+  #protect(started: Started): Protector {
+    this.#protector = new Protector({
+      settings: this.#settings,
+      platform: this.#platform,
+      store: new StateStore(stateFolder(this.#settings.databasePath), this.#platform),
+      targets: this.#targets,
+      nodeId: this.#nodeId,
+      started,
+      changed: this.#events.changed,
+      fenced: (error) => {
+        this.#state = 'fenced'
+        this.#events.fenced(error)
+      },
+    })
+    return this.#protector
+  }
+
+  #began(started: Started): StartReport {
+    if (this.#state === 'starting') this.#state = started.stale ? 'stale' : 'protecting'
+    const version = this.#protector?.memory.version ?? started.report.version
+    this.#report = { ...started.report, version: Math.max(version, started.report.version) }
+    this.#startError = undefined
+    this.#events.tell(this.#report.sentence)
+    this.#events.changed()
+    return this.#report
+  }
+
+  get #running(): Protector {
+    if (this.#protector !== undefined && this.#report !== undefined) return this.#protector
+    throw (
+      this.#startError ?? new KvarError('KEEPER_GONE', 'The keeper is still starting', { hint: 'try again' })
+    )
+  }
+
+  flush(signal?: AbortSignal): Promise<FlushResult> {
+    return this.#running.flush(signal)
+  }
+
+  async backupDatabase(signal?: AbortSignal): Promise<FlushResult> {
+    const [flushed] = await Promise.all([this.flush(signal), this.#running.writeCopies()])
+    return flushed
+  }
+
+  async backupToJson(): Promise<{ path: string; version: number }> {
+    if (!this.#settings.copies.includes('json')) {
+      throw new KvarError('SETTING_INVALID', 'The JSON copy is switched off', {
+        hint: 'add "json" to copies',
+      })
+    }
+    await this.#running.writeCopies()
+    return {
+      path: jsonCopyPath(this.#settings.databasePath),
+      version: this.#running.memory.copies.json?.version ?? 0,
+    }
+  }
+
+  /** Replaces the content by that of a copy; the present content stays in the log. */
+  async restoreFromFile(
+    kind: 'json' | 'backup',
+    options: { path?: string; force?: boolean },
+  ): Promise<{ rows: number; version: number }> {
+    const { databasePath, schema } = this.#settings
+    const beside = kind === 'json' ? jsonCopyPath(databasePath) : backupCopyPath(databasePath)
+    const protector = this.#running
+    const scratch = protector.scratchPath('import.tmp')
+    const path = options.path ?? beside
+    if (this.#platform.files.statSync(path) === undefined) {
+      throw new KvarError('NOT_FOUND', `There is no file "${path}"`, { data: { path } })
+    }
+    const { rows } = await restoreFromCopy(
+      { kind, path },
+      { databasePath: scratch, schema, platform: this.#platform },
+    )
+    await this.#replace(scratch, options.force === true)
+    return { rows, version: protector.memory.version }
+  }
+
+  async restore(options: RestoreOptions): Promise<{ version: number; restoredFrom: number }> {
+    const protector = this.#running
+    const log = protector.log
+    if (log === undefined)
+      throw new KvarError('NO_BACKUP', 'No target is set, so there is no log to restore from')
+    await protector.flush()
+    const plan = await log.plan(wanted(options))
+    const path = protector.scratchPath('restore-in-place.tmp')
+    await this.#platform.files.remove(path)
+    await restoreToFile({ log, plan, path, platform: this.#platform })
+    await this.#replace(path, true)
+    return { version: protector.memory.version, restoredFrom: plan.version }
+  }
+
+  /** The old content is stored first, and the new one becomes the next version: every restore can be undone (R2). */
+  async #replace(scratch: string, force: boolean): Promise<void> {
+    const protector = this.#running
+    const { databasePath } = this.#settings
+    try {
+      await protector.flush()
+      const pageSize = protector.loop.capture.table?.pageSize
+      await replaceContent({ databasePath, newFile: scratch, force, pageSize, platform: this.#platform })
+      await protector.flush()
+    } finally {
+      await this.#platform.files.remove(scratch)
+    }
+  }
+
+  /** The seed's verb: a database that is missing or empty is brought back, one with data is left alone. */
+  async checkAndRestore(): Promise<StartReport> {
+    const protector = this.#running
+    const { present } = await protector.loop.lookNow()
+    if (present)
+      return { ...(this.#report as StartReport), action: 'kept-local', restored: false, from: null }
+    await protector.abandon()
+    this.#state = 'starting'
+    return this.start(false)
+  }
+
+  async versions(options: { limit?: number }): Promise<VersionSummary[]> {
+    const log = this.#running.log
+    if (log === undefined) return []
+    const newest = []
+    for await (const file of log.listVersions()) newest.push(file)
+    return newest
+      .reverse()
+      .slice(0, options.limit ?? 50)
+      .map((file) => ({
+        version: file.maxVersion,
+        time: new Date(file.modifiedAtMs).toISOString(),
+        sizeBytes: file.sizeBytes,
+        pageCount: null,
+      }))
+  }
+
+  status(): KeeperStatus {
+    const waiting = this.#state === 'protecting' && this.#protector?.present === false
+    return buildStatus({
+      settings: this.#settings,
+      targets: this.#targets,
+      state: waiting ? 'waiting' : this.#state,
+      start: this.#report,
+      startError: this.#startError,
+      protector: this.#protector,
+      nowMs: this.#platform.clock.nowMs(),
+      keeper: {
+        processId,
+        nodeId: nodeText(this.#nodeId),
+        startedAt: new Date(this.#startedAtMs).toISOString(),
+        version: VERSION,
+      },
+      notes: this.#protector?.notes() ?? [],
+    })
+  }
+
+  /**
+   * Stores what is left and lets everything go.
+   *
+   * @returns a sentence about what could not be finished in time
+   */
+  async close(deadlineMs: number): Promise<string | undefined> {
+    this.#abort.abort()
+    if (this.#state !== 'fenced') this.#state = 'closing'
+    const unfinished = await this.#protector?.close(deadlineMs)
+    await this.#targets.close()
+    return unfinished
+  }
+}
+
+function wanted(options: RestoreOptions): RestoreWant {
+  if (options.version !== undefined) return { kind: 'version', version: options.version }
+  if (options.before === undefined) return { kind: 'latest' }
+  const timeMs = Date.parse(options.before)
+  if (Number.isNaN(timeMs)) {
+    throw new KvarError('USAGE', `"${options.before}" is no time`, {
+      hint: 'write it as 2026-11-23T14:03:07Z',
+    })
+  }
+  return { kind: 'before', timeMs }
+}

@@ -1,0 +1,643 @@
+import { Capture } from '../capture/capture.ts'
+import { PageTable } from '../capture/page-table.ts'
+import { assert, KvarError, toKvarError } from '../errors.ts'
+import { createBranch } from '../log/branches.ts'
+import { buildClaim, isClaim, nextTimestampMs } from '../log/claim.ts'
+import { Ledger } from '../log/ledger.ts'
+import { assertSameLineage, createLineage, lineageNumber } from '../log/lineage.ts'
+import { imageSource } from '../log/page-source.ts'
+import { SNAPSHOT_LIMITS, snapshotDue, storeSnapshot } from '../log/snapshot.ts'
+import type { VersionInfo, VersionLog } from '../log/version-log.ts'
+import { sleep, type Timer } from '../platform/clock.ts'
+import type { Platform } from '../platform/platform.ts'
+import { hostName } from '../platform/processes.ts'
+import type { KeeperSettings } from '../settings/keeper-settings.ts'
+import { Appender, fencedError, QUEUE_LIMIT } from './appender.ts'
+import { CaptureLoop } from './capture-loop.ts'
+import { Copier, type VersionImage } from './copier.ts'
+import { FollowerTask } from './follower-task.ts'
+import { type Image, writeImage } from './image-writer.ts'
+import { RecentVersions } from './recent-versions.ts'
+import { nodeText, type Started } from './start/start.ts'
+import { type KeeperMemory, remember, type StateStore, saltsOf } from './state-store.ts'
+import { assertCanBeLedger, type TargetInUse, type TargetSet } from './target-set.ts'
+import { cutVersion, type PreparedVersion } from './version-cutter.ts'
+import { Waiters } from './waiters.ts'
+
+/** After a deploy that was rolled back, the former owner takes the log back when it saw only claims for so long (R4). */
+export const TAKE_BACK_MS = 60_000
+const TAKE_BACK_LOOK_MS = 5000
+/** A snapshot of a tiny database would be due after every few versions; it waits for at least so many. */
+const SNAPSHOT_AFTER_VERSIONS = 64
+
+export interface ProtectorOptions {
+  settings: KeeperSettings
+  platform: Platform
+  store: StateStore
+  targets: TargetSet
+  nodeId: bigint
+  started: Started
+  changed: () => void
+  fenced: (error: KvarError) => void
+}
+
+/**
+ * Protects one database from the end of its start to the end of the keeper's life, or until another
+ * keeper takes over: captured changes become versions, versions go to the ledger, then to the
+ * followers, and copies are written beside the database.
+ */
+export class Protector {
+  readonly memory: KeeperMemory
+  readonly loop: CaptureLoop
+  readonly copier: Copier
+  readonly followers: FollowerTask[]
+  readonly appender: Appender | undefined
+  problem: KvarError | undefined
+  ledgerProblem: KvarError | undefined
+  ledgerNextTryMs: number | undefined
+  confirmedAtMs: number | undefined
+  present = true
+  fencedBy: KvarError | undefined
+  branch: string | undefined
+  readonly #options: ProtectorOptions
+  readonly #recent: RecentVersions
+  readonly #waiters = new Waiters()
+  /** The pages of the newest confirmed version. */
+  #headTable: PageTable | undefined
+  /** The captured state that the newest cut version shows. */
+  #cutSequence = 0
+  #durableSequence = 0
+  #dirtySinceMs: number | undefined
+  #cutTimer: Timer | undefined
+  #cutting: Promise<void> | undefined
+  #snapshot: { version: number; timestampMs: number; sizeBytes: number } | undefined
+  #deltaBytes = 0
+  #closing = false
+  #onFirst: ((outcome: 'stored' | 'lost') => void) | undefined
+
+  constructor(options: ProtectorOptions) {
+    this.#options = options
+    const { settings, platform, started, targets } = options
+    this.memory = started.memory
+    this.#headTable = started.table?.copy()
+    this.#recent = new RecentVersions(settings.limits.outboxBytes)
+    const path = settings.databasePath
+    const capture = new Capture({
+      path,
+      platform,
+      pendingBytes: settings.limits.pendingBytes,
+      table: started.table,
+    })
+    this.loop = new CaptureLoop({
+      capture,
+      path,
+      platform,
+      events: {
+        changed: () => this.#onChanged(),
+        trouble: (error) => this.#setProblem(error),
+        resting: () => this.#noteCheckpoint(),
+        present: (present) => this.#setPresent(present),
+      },
+    })
+    this.copier = this.#makeCopier()
+    this.appender =
+      started.found === undefined
+        ? undefined
+        : this.#makeAppender(new Ledger(started.found.log, started.head))
+    const ledgerLog = started.found?.log
+    this.followers = targets.followers.flatMap((target) =>
+      ledgerLog === undefined ? [] : [this.#makeFollower(target, ledgerLog)],
+    )
+  }
+
+  /** Takes the log over, then goes on by itself. `lost`: another keeper was faster, start anew. */
+  async begin(deadlineMs: number): Promise<'owner' | 'lost'> {
+    const { present } = await this.loop.lookNow()
+    await this.#adoptLog()
+    if (present && this.appender !== undefined) {
+      const first = await this.#appendFirst(deadlineMs)
+      if (first === 'lost') return 'lost'
+    } else if (present) await this.#considerCut(true)
+    this.loop.start()
+    this.#followLedger()
+    this.copier.request(this.#cutSequence + 1)
+    return 'owner'
+  }
+
+  /** The first version of a keeper's life: what is new, or a claim that changes nothing (R4). */
+  async #appendFirst(deadlineMs: number): Promise<'stored' | 'lost'> {
+    const { started, platform, nodeId } = this.#options
+    const capture = this.loop.capture
+    assert(this.appender !== undefined && capture.table !== undefined, 'a first append without a log')
+    const done = new Promise<'stored' | 'lost'>((resolve) => {
+      this.#onFirst = resolve
+    })
+    const unchanged = started.head !== undefined && capture.sequence === 0
+    if (!unchanged) await this.#considerCut(true)
+    else {
+      const page1 = capture.readPage(1)
+      if (page1 === undefined || started.head === undefined) return 'lost'
+      const databaseChecksum = capture.table.databaseChecksum
+      const lineage = lineageNumber(this.memory.lineage)
+      const claim = buildClaim({
+        head: started.head,
+        databaseChecksum,
+        page1,
+        nodeId,
+        lineage,
+        nowMs: platform.clock.nowMs(),
+      })
+      const { pageSize, pageCount } = capture.table
+      const rest = { pageSize, pageCount, sequence: 0, changed: [], wholeImage: false, file: undefined }
+      this.appender.push({ ...claim, ...rest, position: capture.position() })
+    }
+    const late = sleep(platform.clock, deadlineMs).then(() => 'late' as const)
+    const outcome = await Promise.race([done, late])
+    this.#onFirst = undefined
+    if (outcome !== 'late') return outcome
+    if (this.#options.settings.onUnreachable === 'stale') return 'stored'
+    throw new KvarError(
+      'UNREACHABLE',
+      `The ledger does not take a version: ${this.ledgerProblem?.message ?? 'no answer'}`,
+      {
+        hint: 'mend the connection, or set KVAR_ON_UNREACHABLE=stale to go on with what is here',
+        cause: this.ledgerProblem,
+      },
+    )
+  }
+
+  /** An empty ledger gets its lineage, after it has proved that it refuses a second create. */
+  async #adoptLog(): Promise<void> {
+    const { started, platform } = this.#options
+    if (started.found === undefined) return
+    const { target } = started.found.log
+    if (started.head === undefined) await assertCanBeLedger(target, platform)
+    const wanted = { lineage: this.memory.lineage, createdAtMs: platform.clock.nowMs() }
+    const { lineage } =
+      started.found.lineage === undefined
+        ? await createLineage(target, wanted)
+        : { lineage: started.found.lineage }
+    if (started.head !== undefined) assertSameLineage(target, lineage, this.memory.lineage)
+    else this.memory.lineage = lineage
+  }
+
+  /**
+   * Resolves when everything committed before the call is durable (R1).
+   *
+   * @throws KvarError `FENCED` when another keeper owns the log
+   */
+  async flush(signal?: AbortSignal): Promise<{ version: number; targets: string[] }> {
+    if (this.fencedBy !== undefined) throw this.fencedBy
+    const { sequence, present } = await this.loop.lookNow()
+    if (present && sequence > this.#durableSequence) {
+      this.appender?.hurry()
+      const waited = this.#waiters.until(() => this.#durableSequence >= sequence, signal)
+      void this.#considerCut(true)
+      await waited
+    }
+    const version = this.memory.version
+    if (this.#options.settings.durable === 'all') {
+      for (const follower of this.followers) follower.hurry()
+      await this.#waiters.until(
+        () => this.followers.every((follower) => follower.confirmed >= version),
+        signal,
+      )
+    }
+    return { version, targets: this.targetsHolding(version) }
+  }
+
+  targetsHolding(version: number): string[] {
+    const ledger = this.#options.targets.ledger
+    const holding = this.followers
+      .filter((follower) => follower.confirmed >= version)
+      .map((one) => one.target.url)
+    return ledger === undefined || this.appender === undefined ? holding : [ledger.url, ...holding]
+  }
+
+  /** Copies that show at least everything committed before the call. */
+  async writeCopies(): Promise<void> {
+    const { sequence, present } = await this.loop.lookNow()
+    if (present) await this.copier.writeNow(Math.max(sequence, 1))
+  }
+
+  /** The ledger's log; undefined without targets. */
+  get log(): VersionLog | undefined {
+    return this.#options.started.found?.log
+  }
+
+  scratchPath(name: string): string {
+    return this.#options.store.path(name)
+  }
+
+  /** Things worth knowing that are no danger. */
+  notes(): string[] {
+    return this.present || this.memory.version === 0
+      ? []
+      : ['The database file is missing; its newest version is stored.']
+  }
+
+  get pendingPages(): number {
+    return this.loop.capture.pending.size
+  }
+
+  /** Captured changes that no version holds, or versions that the ledger does not hold. */
+  get unstored(): boolean {
+    return this.loop.capture.sequence > this.#durableSequence
+  }
+
+  #onChanged(): void {
+    this.#dirtySinceMs ??= this.#options.platform.clock.monotonicMs()
+    void this.#considerCut(false)
+    this.#options.changed()
+  }
+
+  /** Cuts a version when somebody waits, the interval is over, or too much is pending. */
+  async #considerCut(now: boolean): Promise<void> {
+    if (this.#cutting !== undefined || this.fencedBy !== undefined) return
+    const { capture } = this.loop
+    if (capture.sequence <= this.#cutSequence || (this.appender?.queue.length ?? 0) > 0) return
+    const { settings, platform } = this.#options
+    const waitedMs = platform.clock.monotonicMs() - (this.#dirtySinceMs ?? platform.clock.monotonicMs())
+    if (!now && !this.#waiters.waiting && !capture.pending.overflowed && waitedMs < settings.intervalMs) {
+      this.#cutTimer?.cancel()
+      this.#cutTimer = platform.clock.startTimer(
+        settings.intervalMs - waitedMs,
+        () => void this.#considerCut(true),
+      )
+      return
+    }
+    this.#cutting = this.#cutUntilDone().finally(() => {
+      this.#cutting = undefined
+    })
+    await this.#cutting
+    // Somebody may have begun to wait for what was captured during the cut.
+    if (this.#waiters.waiting) void this.#considerCut(false)
+  }
+
+  async #cutUntilDone(): Promise<void> {
+    for (;;) {
+      try {
+        if (await this.loop.exclusively(() => this.#cut())) return
+        await this.loop.lookNow()
+      } catch (thrown) {
+        this.#setProblem(toKvarError(thrown))
+        return
+      }
+    }
+  }
+
+  /** Runs exclusively. False when a page has to be looked at again first. */
+  async #cut(): Promise<boolean> {
+    const { capture } = this.loop
+    if (!capture.consistent || capture.table === undefined || capture.table.pageCount === 0)
+      return capture.table === undefined
+    if (capture.sequence <= this.#cutSequence) return true
+    const { platform, nodeId, store } = this.#options
+    const before = this.appender?.newest ?? this.memory
+    const prepared = await cutVersion({
+      capture,
+      version: before.version + 1,
+      timestampMs: nextTimestampMs(before.timestampMs, platform.clock.nowMs()),
+      nodeId,
+      lineage: lineageNumber(this.memory.lineage),
+      folder: store.folder,
+      platform,
+    })
+    if (prepared === undefined) return false
+    capture.pending.clear()
+    capture.wholeImage = false
+    this.#cutSequence = prepared.sequence
+    this.#dirtySinceMs = undefined
+    this.#cutTimer?.cancel()
+    if (this.appender === undefined) await this.#confirmed(prepared)
+    else this.appender.push(prepared)
+    this.copier.request(prepared.sequence)
+    return true
+  }
+
+  #makeAppender(ledger: Ledger): Appender {
+    return new Appender(ledger, this.#options.platform, {
+      sending: async (version) => {
+        const { nodeId, store } = this.#options
+        const databaseChecksum = version.databaseChecksum.toString()
+        this.memory.intent = { version: version.version, databaseChecksum, nodeId: nodeText(nodeId) }
+        await store.save(this.memory)
+      },
+      confirmed: (version) => this.#confirmed(version),
+      fenced: (by) => void this.#onFenced(by),
+      trouble: (error, nextTryMs) => {
+        this.ledgerProblem = error
+        this.ledgerNextTryMs = nextTryMs
+        this.#options.changed()
+      },
+    })
+  }
+
+  async #confirmed(version: PreparedVersion): Promise<void> {
+    const { platform, nodeId, targets } = this.#options
+    const resized = this.#applyToHead(version)
+    this.memory.version = version.version
+    this.memory.databaseChecksum = version.databaseChecksum.toString()
+    this.memory.timestampMs = version.timestampMs
+    this.memory.nodeId = nodeText(nodeId)
+    this.memory.intent = undefined
+    this.memory.position = version.position
+    this.memory.notedAtMs = platform.clock.nowMs()
+    remember(this.memory)
+    const url = targets.ledger?.url
+    if (url !== undefined) this.memory.targets[url] = { version: version.version }
+    await this.#note(version, resized)
+    this.#deltaBytes += version.sizeBytes
+    if (version.bytes instanceof Uint8Array) this.#recent.add(version.version, version.bytes)
+    if (version.file !== undefined) await platform.files.remove(version.file)
+    this.confirmedAtMs = platform.clock.nowMs()
+    this.#durableSequence = Math.max(this.#durableSequence, version.sequence)
+    this.#onFirst?.('stored')
+    this.#followLedger()
+    this.#waiters.check()
+    this.#options.changed()
+    void this.#considerCut(false)
+  }
+
+  /** The table of the version must come out as the version says: a pair of checks (R6). */
+  #applyToHead(version: PreparedVersion): boolean {
+    const fresh = this.#headTable === undefined || this.#headTable.pageSize !== version.pageSize
+    if (fresh) this.#headTable = new PageTable(version.pageSize, version.pageCount)
+    const table = this.#headTable as PageTable
+    table.resize(version.pageCount)
+    for (const [pageNumber, checksum] of version.changed) table.set(pageNumber, checksum)
+    assert(
+      table.databaseChecksum === version.databaseChecksum,
+      `version ${version.version} is not what was captured`,
+    )
+    return fresh
+  }
+
+  /** State is a cache: a disk that is full must not stop the log. */
+  async #note(version: PreparedVersion, fresh: boolean): Promise<void> {
+    const { store } = this.#options
+    try {
+      const changed = version.changed.map(([pageNumber]) => pageNumber)
+      store.savePages(this.#headTable as PageTable, version.version, fresh ? 'all' : changed)
+      await store.save(this.memory)
+    } catch (thrown) {
+      this.#setProblem(toKvarError(thrown))
+    }
+  }
+
+  #followLedger(): void {
+    const version = this.appender?.ledger.confirmed ?? 0
+    for (const follower of this.followers) follower.follow(version)
+  }
+
+  #makeFollower(target: TargetInUse, ledgerLog: VersionLog): FollowerTask {
+    const { settings, platform, store, nodeId } = this.#options
+    return new FollowerTask({
+      target,
+      ledgerLog,
+      platform,
+      scratchPath: store.path(`follower-${settings.targets.indexOf(target.setting)}.tmp`),
+      nodeId,
+      host: hostName(),
+      catchUpVersions: settings.limits.catchUpVersions,
+      recent: (version) => this.#recent.get(version),
+      changed: () => {
+        this.#waiters.check()
+        this.#options.changed()
+      },
+    })
+  }
+
+  /** Somebody else appended where we meant to. Only claims: they may go away again. Content: they own the log. */
+  async #onFenced(by: VersionInfo): Promise<void> {
+    if (this.#onFirst !== undefined) return this.#onFirst('lost')
+    const { platform } = this.#options
+    const appender = this.appender as Appender
+    this.ledgerProblem = fencedError(by)
+    this.#options.changed()
+    const untilMs = platform.clock.monotonicMs() + TAKE_BACK_MS
+    while (!this.#closing && platform.clock.monotonicMs() < untilMs) {
+      const tail = await this.#tailOfOthers()
+      if (tail !== undefined && !onlyClaims(this.memory, tail)) break
+      await sleep(platform.clock, TAKE_BACK_LOOK_MS)
+    }
+    const tail = await this.#tailOfOthers()
+    const newest = tail?.at(-1)
+    if (!this.#closing && tail !== undefined && newest !== undefined && onlyClaims(this.memory, tail)) {
+      appender.ledger.accept(newest)
+      return this.#cutAgain(appender)
+    }
+    await this.#giveUp(by)
+  }
+
+  async #tailOfOthers(): Promise<VersionInfo[] | undefined> {
+    try {
+      return await this.appender?.ledger.readTail()
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The versions we had prepared carry numbers that are taken: their pages become one new version. */
+  async #cutAgain(appender: Appender): Promise<void> {
+    await this.loop.exclusively(() => {
+      for (const version of appender.queue) {
+        for (const [pageNumber] of version.changed) this.loop.capture.pending.mark(pageNumber)
+      }
+      this.#cutSequence = this.#durableSequence
+      appender.resume()
+    })
+    this.ledgerProblem = undefined
+    await this.#considerCut(true)
+  }
+
+  /** Fenced for good: what the log does not hold is kept as a branch, then everybody is told. */
+  async #giveUp(by: VersionInfo | undefined): Promise<void> {
+    const error = fencedError(by)
+    this.fencedBy = error
+    try {
+      if (this.unstored) this.branch = await this.keepAsBranch('fenced')
+    } catch (thrown) {
+      this.#setProblem(toKvarError(thrown))
+    }
+    this.#waiters.fail(error)
+    this.#options.changed()
+    this.#options.fenced(error)
+  }
+
+  /** The present content as a branch on the ledger. */
+  async keepAsBranch(reason: string): Promise<string> {
+    const { platform, store, nodeId, started } = this.#options
+    assert(started.found !== undefined, 'a branch without a target')
+    const { target } = started.found.log
+    const path = store.path('branch.tmp')
+    const image = await writeImage({
+      loop: this.loop,
+      path,
+      platform,
+      settle: async (settled: Image) => settled,
+    })
+    const meta = {
+      lineage: this.memory.lineage,
+      reason,
+      baseVersion: this.memory.version,
+      createdAtMs: platform.clock.nowMs(),
+      nodeId,
+      host: hostName(),
+    }
+    const branch = await createBranch({ target, image: imageSource({ platform, ...image }), meta })
+    await platform.files.remove(path)
+    return branch.id
+  }
+
+  #makeCopier(): Copier {
+    const { settings, platform, store } = this.#options
+    return new Copier({
+      databasePath: settings.databasePath,
+      kinds: settings.copies,
+      platform,
+      memory: this.memory,
+      saveMemory: () => store.save(this.memory),
+      makeImage: (path) => this.#imageOfVersion(path),
+      imagePath: store.path('image.tmp'),
+      useImage: (image) => this.#storeSnapshot(image),
+      changed: this.#options.changed,
+    })
+  }
+
+  /** An image is of a version, or a version is made of it: cut in the very moment the image is complete. */
+  #imageOfVersion(path: string): Promise<VersionImage> {
+    const { platform } = this.#options
+    return writeImage({
+      loop: this.loop,
+      path,
+      platform,
+      settle: async (image) => {
+        const { capture } = this.loop
+        const room = (this.appender?.queue.length ?? 0) < QUEUE_LIMIT && this.fencedBy === undefined
+        if (capture.sequence > this.#cutSequence && !(room && (await this.#cut()))) {
+          // The ledger is far behind: the copy shows a state that has no version yet.
+          return { ...image, version: 0, timeMs: platform.clock.nowMs(), sequence: capture.sequence }
+        }
+        const { version, timestampMs } = this.appender?.newest ?? this.memory
+        return { ...image, version, timeMs: timestampMs, sequence: capture.sequence }
+      },
+    })
+  }
+
+  /** The image of a version that the ledger has confirmed becomes its snapshot, when one is due. */
+  async #storeSnapshot(image: VersionImage): Promise<void> {
+    const log = this.#options.started.found?.log
+    if (log === undefined || image.version === 0 || image.version !== this.appender?.ledger.confirmed) return
+    this.#snapshot ??= await this.#lastSnapshot()
+    if (this.#snapshot === undefined) return
+    const head = { version: image.version, timestampMs: image.timeMs }
+    const need = {
+      last: this.#snapshot,
+      head,
+      deltaBytes: this.#deltaBytes,
+      nowMs: this.#options.platform.clock.nowMs(),
+    }
+    const due = snapshotDue(need) && image.version - this.#snapshot.version >= SNAPSHOT_AFTER_VERSIONS
+    const old =
+      need.nowMs - this.#snapshot.timestampMs > SNAPSHOT_LIMITS.ageMs &&
+      image.version > this.#snapshot.version
+    if (!due && !old) return
+    try {
+      const pages = imageSource({ platform: this.#options.platform, ...image })
+      await storeSnapshot({ log, version: image.version, pages })
+      this.#snapshot = { ...head, sizeBytes: this.#snapshot.sizeBytes }
+      this.#deltaBytes = 0
+    } catch (thrown) {
+      this.#setProblem(toKvarError(thrown))
+    }
+  }
+
+  async #lastSnapshot() {
+    const log = this.#options.started.found?.log
+    const files = (await log?.listFiles()) ?? []
+    const whole = files.filter((file) => file.minVersion === 1)
+    const last = whole.reduce(
+      (a, b) => (b.maxVersion > a.maxVersion ? b : a),
+      whole[0] as (typeof whole)[number],
+    )
+    if (last === undefined) return undefined
+    const after = files.filter((file) => file.level === 0 && file.minVersion > last.maxVersion)
+    this.#deltaBytes = after.reduce((sum, file) => sum + file.sizeBytes, 0)
+    return { version: last.maxVersion, timestampMs: last.modifiedAtMs, sizeBytes: last.sizeBytes }
+  }
+
+  #setProblem(error: KvarError | undefined): void {
+    this.problem = error
+    this.#options.changed()
+  }
+
+  #setPresent(present: boolean): void {
+    if (present === this.present) return
+    this.present = present
+    this.#options.changed()
+  }
+
+  /** Notes that the WAL is back in the database up to here; `sideFilesAreStale` needs it after a crash. */
+  #noteCheckpoint(): void {
+    const position = this.loop.capture.position()
+    const salts = saltsOf(position)
+    if (salts === null || this.memory.version === 0) return
+    this.memory.checkpointed = { salts, frameCount: position.wal?.frameCount ?? 0 }
+    void this.#options.store.save(this.memory).catch((thrown) => this.#setProblem(toKvarError(thrown)))
+  }
+
+  /** Lets go without storing anything: the start is made anew. */
+  async abandon(): Promise<void> {
+    this.#closing = true
+    this.appender?.stop()
+    for (const follower of this.followers) follower.stop()
+    await this.copier.stop()
+    await this.loop.stop()
+    this.loop.capture.close()
+    this.#options.store.close()
+  }
+
+  /** The log went on without us while our app was running: its changes become a branch (R3). */
+  takenOver(): Promise<void> {
+    return this.#giveUp(undefined)
+  }
+
+  /**
+   * A last look and a last flush, then everything is let go.
+   *
+   * @returns undefined when all is stored, otherwise a sentence about what is not
+   */
+  async close(deadlineMs: number): Promise<string | undefined> {
+    this.#closing = true
+    const late = sleep(this.#options.platform.clock, deadlineMs).then(() => 'late' as const)
+    const work = this.#lastWork().catch((thrown) => toKvarError(thrown).message)
+    const outcome = await Promise.race([work, late])
+    await this.#options.store.save(this.memory).catch(() => undefined)
+    await this.abandon()
+    if (outcome !== 'late') return outcome
+    return `not everything was stored within ${Math.round(deadlineMs / 1000)} s`
+  }
+
+  async #lastWork(): Promise<string | undefined> {
+    if (this.fencedBy !== undefined) return this.fencedBy.message
+    const { version } = await this.flush()
+    for (const follower of this.followers) follower.hurry()
+    await Promise.all([
+      this.writeCopies(),
+      this.#waiters.until(() =>
+        this.followers.every((one) => one.confirmed >= version || one.problem !== undefined),
+      ),
+    ])
+    return undefined
+  }
+}
+
+function onlyClaims(memory: KeeperMemory, tail: VersionInfo[]): boolean {
+  let previous = { version: memory.version, databaseChecksum: BigInt(memory.databaseChecksum) } as VersionInfo
+  for (const info of tail) {
+    if (info.version !== previous.version + 1 || !isClaim(info, previous)) return false
+    previous = info
+  }
+  return true
+}

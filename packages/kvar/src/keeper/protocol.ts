@@ -1,0 +1,66 @@
+import type { KvarErrorJson } from '../errors.ts'
+import type { FlushResult, RestoreOptions, VersionSummary } from '../persistence-types.ts'
+import type { KeeperSettings } from '../settings/keeper-settings.ts'
+import type { KeeperStatus, StartReport } from './status.ts'
+
+/*
+ * What client and keeper say to each other over the local socket: one JSON object a line.
+ *
+ *   client → keeper   { id, method, params }          id counts up
+ *   client → keeper   { cancel: id }
+ *   keeper → client   { id, result } or { id, error }
+ *   keeper → client   { event: 'status' | 'fenced' | 'tell', data }
+ *
+ * The first call is `hello`, with the nonce that stands in `.NAME-kvar/keeper.json`: whoever can read
+ * that file may talk to the keeper. Settings, with their secrets, travel only here.
+ */
+
+/** Raised when a call changes its meaning; a client and a keeper of other numbers refuse each other. */
+export const PROTOCOL = 1
+
+export interface KeeperMethods {
+  hello: {
+    params: {
+      protocol: number
+      nonce: string
+      settings: KeeperSettings
+      /** `app`: the keeper stays while it is connected · `tool`: a command that asks something. */
+      role: 'app' | 'tool'
+      /** The app has the database open already: nothing may be renamed under it. */
+      appRunning: boolean
+    }
+    result: StartReport
+  }
+  flush: { params: Record<string, never>; result: FlushResult }
+  backupDatabase: { params: Record<string, never>; result: FlushResult }
+  backupToJson: { params: Record<string, never>; result: { path: string; version: number } }
+  restoreFromJson: { params: { path?: string; force?: boolean }; result: { rows: number; version: number } }
+  restoreFromBackup: { params: { path?: string; force?: boolean }; result: { rows: number; version: number } }
+  checkAndRestore: { params: Record<string, never>; result: StartReport }
+  status: { params: Record<string, never>; result: KeeperStatus }
+  watch: { params: Record<string, never>; result: KeeperStatus }
+  versions: { params: { limit?: number }; result: VersionSummary[] }
+  restore: { params: RestoreOptions; result: { version: number; restoredFrom: number } }
+  /** The client is done: what it committed is stored before the answer. */
+  leave: { params: Record<string, never>; result: { left: string | null } }
+}
+
+export type KeeperMethod = keyof KeeperMethods
+
+export type ClientLine =
+  | { [M in KeeperMethod]: { id: number; method: M; params: KeeperMethods[M]['params'] } }[KeeperMethod]
+  | { cancel: number }
+
+export type KeeperLine =
+  | { id: number; result: unknown }
+  | { id: number; error: KvarErrorJson }
+  | { event: 'status'; data: KeeperStatus }
+  | { event: 'fenced'; data: KvarErrorJson }
+  | { event: 'tell'; data: string }
+
+/** How clients find the keeper: `.NAME-kvar/keeper.json`, readable by its owner only. */
+export interface KeeperAddress {
+  socket: string
+  nonce: string
+  processId: number
+}

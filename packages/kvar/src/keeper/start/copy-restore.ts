@@ -1,0 +1,81 @@
+import { readJsonStamp } from '../../copies/json-copy.ts'
+import { loadJsonCopy } from '../../copies/json-load.ts'
+import { KvarError } from '../../errors.ts'
+import { syncFile } from '../../platform/files.ts'
+import type { Platform } from '../../platform/platform.ts'
+import { openSqlite } from '../../platform/sqlite.ts'
+import { backupCopyPath, jsonCopyPath } from '../../settings/names.ts'
+
+export interface FoundCopy {
+  kind: 'json' | 'backup'
+  path: string
+  timeMs: number
+}
+
+/** The copy beside the database that is worth restoring: the newer one, on a tie the JSON; undefined when there is none. */
+export async function bestCopy(databasePath: string, platform: Platform): Promise<FoundCopy | undefined> {
+  const json = await findJson(jsonCopyPath(databasePath), platform)
+  const backup = findBackup(backupCopyPath(databasePath), platform)
+  if (json === undefined || backup === undefined) return json ?? backup
+  // Both are written from one image, moments apart: only a gap of seconds tells one of them is older.
+  return backup.timeMs > json.timeMs + TIE_MS ? backup : json
+}
+
+const TIE_MS = 2000
+
+async function findJson(path: string, platform: Platform): Promise<FoundCopy | undefined> {
+  const stamp = await readJsonStamp(path, platform)
+  if (stamp === undefined || stamp.kind === 'unreadable') return undefined
+  return { kind: 'json', path, timeMs: stamp.kind === 'kvar' ? stamp.stamp.timeMs : stamp.timeMs }
+}
+
+function findBackup(path: string, platform: Platform): FoundCopy | undefined {
+  const facts = platform.files.statSync(path)
+  if (facts === undefined || facts.sizeBytes < 512) return undefined
+  return { kind: 'backup', path, timeMs: facts.modifiedAtMs }
+}
+
+/**
+ * Makes a whole new database file of a copy, checked and synced.
+ *
+ * @throws KvarError `JSON_INVALID` or `DAMAGED`; the copy and the database stay as they were
+ */
+export async function restoreFromCopy(
+  copy: Pick<FoundCopy, 'kind' | 'path'>,
+  options: { databasePath: string; schema?: string | undefined; platform: Platform },
+): Promise<{ rows: number }> {
+  const { databasePath, platform } = options
+  await platform.files.remove(databasePath)
+  if (copy.kind === 'json') {
+    const schema = options.schema === undefined ? {} : { schema: options.schema }
+    return loadJsonCopy({ jsonPath: copy.path, databasePath, ...schema, platform })
+  }
+  await platform.files.copyFile(copy.path, databasePath)
+  try {
+    assertSound(databasePath, copy.path)
+  } catch (thrown) {
+    await platform.files.remove(databasePath)
+    throw thrown
+  }
+  await syncFile(platform.files, databasePath)
+  return { rows: 0 }
+}
+
+function assertSound(path: string, name: string): void {
+  let answer: unknown
+  try {
+    const database = openSqlite(path, { mode: 'immutable' })
+    try {
+      answer = (database.prepare('PRAGMA integrity_check(1)').get() as { integrity_check: string })
+        .integrity_check
+    } finally {
+      database.close()
+    }
+  } catch (thrown) {
+    answer = thrown instanceof Error ? thrown.message : thrown
+  }
+  if (answer === 'ok') return
+  throw new KvarError('DAMAGED', `"${name}" is no sound database: ${String(answer)}`, {
+    hint: 'restore from the JSON copy or from a target instead; nothing was changed',
+  })
+}

@@ -1,0 +1,112 @@
+import { PageTable } from '../../capture/page-table.ts'
+import { KvarError, toKvarError } from '../../errors.ts'
+import { fillFrom } from '../../log/complete-log.ts'
+import { lineageText } from '../../log/lineage.ts'
+import { restoreToFile } from '../../log/restore.ts'
+import type { VersionInfo } from '../../log/version-log.ts'
+import { sleep } from '../../platform/clock.ts'
+import { randomUint64 } from '../../platform/random.ts'
+import { emptyMemory, type KeeperMemory } from '../state-store.ts'
+import { type FoundLog, findLog } from './ledger-facts.ts'
+import { nodeText, type StartContext, type Started } from './start.ts'
+
+const PAUSE_MS = 5000
+
+/**
+ * A keeper that died is started again while its app goes on: nothing may be renamed or rolled back
+ * under the app, so the database is only looked at through capture. The app's content is the truth
+ * unless another keeper has appended meanwhile; then the first append shows it.
+ */
+export async function resumeDatabase(context: StartContext): Promise<Started> {
+  const begunMs = context.platform.clock.monotonicMs()
+  const found = await findPatiently(context)
+  const saved = await context.store.load()
+  const memory = saved?.memory ?? emptyMemory(found?.lineage ?? newLineage(context), nodeText(context.nodeId))
+  const head = found?.head
+  const known = await tableToGoOnFrom(context, found, memory, saved?.table)
+  return {
+    report: {
+      action: 'kept-local',
+      from: null,
+      version: memory.version,
+      restored: false,
+      branch: null,
+      durationMs: Math.round(context.platform.clock.monotonicMs() - begunMs),
+      sentence: 'The keeper was started again while the app went on.',
+    },
+    memory,
+    table: known,
+    found,
+    head: head === undefined ? undefined : basis(memory, head),
+    stale: false,
+  }
+}
+
+/** The app runs and cannot be told to wait: the targets are asked until they answer. */
+async function findPatiently(context: StartContext): Promise<FoundLog | undefined> {
+  const { targets, platform, settings, signal, store } = context
+  for (;;) {
+    try {
+      const found = await findLog(targets, { platform, timeoutMs: settings.startTimeoutMs, signal })
+      if (found === undefined || found.head !== undefined || found.freshestFollower === undefined)
+        return found
+      await fillFrom({
+        from: found.freshestFollower.log,
+        to: found.log,
+        platform,
+        scratchPath: store.path('fill.tmp'),
+      })
+    } catch (thrown) {
+      const error = toKvarError(thrown)
+      if (signal?.aborted) throw error
+      context.tell(`waiting: ${error.message}`)
+      await sleep(platform.clock, PAUSE_MS, signal)
+    }
+  }
+}
+
+/** What the log knows of our pages; compared with the database it gives what is still to be stored. */
+async function tableToGoOnFrom(
+  context: StartContext,
+  found: FoundLog | undefined,
+  memory: KeeperMemory,
+  saved: PageTable | undefined,
+): Promise<PageTable | undefined> {
+  const head = found?.head
+  if (found === undefined || head === undefined) return saved
+  const atHead = memory.version === head.version && head.databaseChecksum === BigInt(memory.databaseChecksum)
+  const ownIntent = memory.intent?.version === head.version && memory.intent.nodeId === nodeText(head.nodeId)
+  const othersWentOn = memory.version > 0 && memory.version < head.version && !ownIntent
+  if ((atHead || othersWentOn) && saved !== undefined) return saved
+  const version = othersWentOn ? memory.version : head.version
+  const path = context.store.path('head.tmp')
+  await context.platform.files.remove(path)
+  const plan = await found.log.plan({ kind: 'version', version })
+  const image = await restoreToFile({ log: found.log, plan, path, platform: context.platform })
+  await context.platform.files.remove(path)
+  memory.version = image.version
+  memory.databaseChecksum = image.databaseChecksum.toString()
+  memory.timestampMs = image.timestampMs
+  memory.intent = undefined
+  return PageTable.of(image.pageSize, image.pageChecksums)
+}
+
+/** The version our next one is to follow; if others went on, the append after it tells. */
+function basis(memory: KeeperMemory, head: VersionInfo): VersionInfo {
+  if (memory.version === head.version) return head
+  if (memory.version > head.version) {
+    throw new KvarError(
+      'LOG_BROKEN',
+      `The ledger ends at version ${head.version}, but ${memory.version} was confirmed`,
+      {
+        hint: 'the ledger lost versions; start the app anew, so that a follower can fill it',
+      },
+    )
+  }
+  const { version, timestampMs } = memory
+  return { ...head, version, timestampMs, databaseChecksum: BigInt(memory.databaseChecksum) }
+}
+
+function newLineage(context: StartContext): string {
+  return lineageText(randomUint64(context.platform.random))
+}
