@@ -45,6 +45,11 @@ export function isClaim(info: VersionInfo, previous: VersionInfo): boolean {
   return info.databaseChecksum !== undefined && info.databaseChecksum === previous.databaseChecksum
 }
 
+/** Whether the versions above `head` change nothing, so that its owner may take the log back (R4). */
+export function areOnlyClaims(head: VersionInfo, tail: VersionInfo[]): boolean {
+  return tail.every((info, i) => isClaim(info, tail[i - 1] ?? head))
+}
+
 /** Times of versions strictly increase, whatever the clocks of several machines say. */
 export function nextTimestampMs(previousMs: number, nowMs: number): number {
   return Math.max(nowMs, previousMs + 1)

@@ -2,7 +2,7 @@ import { KvarError } from '../errors.ts'
 import type { Platform } from '../platform/platform.ts'
 import { throwIfCancelled } from '../targets/target.ts'
 import { copyVersion, differentVersion, isSameVersion, type VersionSource } from './copy-version.ts'
-import { assertSameLineage, createLineage, readLineage } from './lineage.ts'
+import { assertSameLineage, createLineage, otherDatabase, readLineage } from './lineage.ts'
 import { type LogFile, VERSION_LEVEL } from './log-layout.ts'
 import { imageSource } from './page-source.ts'
 import { passing } from './passing.ts'
@@ -84,7 +84,12 @@ export async function fillFrom(
   const head = await from.findHead(passing(signal))
   if (head === undefined)
     throw new KvarError('NO_BACKUP', `There is no version on ${from.name} to fill ${to.name} with`)
-  if ((await to.state(passing(signal))) === 'log') {
+  const state = await to.state(passing(signal))
+  // A fill begins with the lineage: pieces without one are none of ours.
+  if (state === 'unfinished' && (await readLineage(to.target, passing(signal))) === undefined) {
+    throw otherDatabase(to.target)
+  }
+  if (state === 'log') {
     const there = await to.findHead(passing(signal))
     const completion = { version: head.version, copiedVersions: 0, copiedBytes: 0, snapshot: false }
     if (there !== undefined && isSameVersion(there, head)) return completion

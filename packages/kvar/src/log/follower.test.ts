@@ -12,6 +12,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { History, LINEAGE, START_MS } from '../../../../tests/support/log-history.ts'
 import { dieAt, MemoryTarget, revive } from '../../../../tests/support/memory-target.ts'
 import { KvarError } from '../errors.ts'
+import { encodeLtx } from '../formats/ltx-encoder.ts'
 import { systemPlatform } from '../platform/system.ts'
 import { branchLog, listBranches } from './branches.ts'
 import { fillFrom } from './complete-log.ts'
@@ -30,6 +31,7 @@ afterEach(() => {
   fs.rmSync(folder, { recursive: true })
 })
 
+const code = (value: string) => expect.objectContaining({ code: value })
 const OWN_NODE = 4242n
 const LIMITS = { catchUpVersions: 6 }
 
@@ -132,10 +134,25 @@ describe('Follower', () => {
     const target = new MemoryTarget('follower')
     await createLineage(target, { lineage: lineageText(5n), createdAtMs: START_MS })
     const keys = target.keys()
-    await expect(follow(target, ledger).catchUp(3)).rejects.toThrow(
-      expect.objectContaining({ code: 'LINEAGE_MISMATCH' }),
-    )
+    await expect(follow(target, ledger).catchUp(3)).rejects.toThrow(code('LINEAGE_MISMATCH'))
     expect(target.keys()).toEqual(keys)
+  })
+
+  it('knows a log without a lineage by its versions, and refuses a stranger’s', async () => {
+    const history = new History({ seed: 2 }).grow(3)
+    const ledger = await stored(history, 'ledger')
+    const lost = await stored(history, 'follower', 2)
+    lost.objects.delete(LINEAGE_KEY)
+    expect(await follow(lost, ledger).catchUp(3)).toMatchObject({ confirmed: 3, branch: undefined })
+    expect((await readLineage(lost))?.lineage).toBe(lineageText(LINEAGE))
+
+    const stranger = new MemoryTarget('stranger')
+    const page = [1, new Uint8Array(512)] as const
+    const range = { minVersion: 1, maxVersion: 1, pageSize: 512, pageCount: 1, timestampMs: 1, nodeId: 0n }
+    await stranger.create(versionKey(stranger, 1), encodeLtx(range, [page]), { modifiedAtMs: 1 })
+    const keys = stranger.keys()
+    await expect(follow(stranger, ledger).catchUp(3)).rejects.toThrow(code('LINEAGE_MISMATCH'))
+    expect(stranger.keys()).toEqual(keys)
   })
 
   it('does not judge by an old head: what another keeper stored on both stays', async () => {
@@ -152,9 +169,7 @@ describe('Follower', () => {
     const bytes = ledger.bytesOf(versionKey(ledger, 3))
     bytes[200] = (bytes[200] as number) ^ 4
     const target = new MemoryTarget('follower')
-    await expect(follow(target, ledger).catchUp(3)).rejects.toThrow(
-      expect.objectContaining({ code: 'DAMAGED' }),
-    )
+    await expect(follow(target, ledger).catchUp(3)).rejects.toThrow(code('DAMAGED'))
     await expectHolds(target, history, 2)
   })
 
@@ -410,14 +425,16 @@ describe('fillFrom', () => {
   it('refuses a ledger with a log of its own, and pieces of another history', async () => {
     const follower = await stored(ours, 'follower')
     const refused = await stored(common, 'ledger')
-    await expect(fill(refused, follower)).rejects.toThrow(
-      expect.objectContaining({ code: 'WOULD_OVERWRITE' }),
-    )
+    await expect(fill(refused, follower)).rejects.toThrow(code('WOULD_OVERWRITE'))
     const pieces = new MemoryTarget('ledger')
     const key = versionKey(pieces, 7)
     await pieces.create(key, theirs.bytes(7), { modifiedAtMs: 1 })
-    await expect(fill(pieces, follower)).rejects.toThrow(expect.objectContaining({ code: 'LOG_BROKEN' }))
+    await createLineage(pieces, { lineage: lineageText(LINEAGE), createdAtMs: START_MS })
+    await expect(fill(pieces, follower)).rejects.toThrow(code('LOG_BROKEN'))
     expect(pieces.keys()).toEqual([LINEAGE_KEY, key])
+    pieces.objects.delete(LINEAGE_KEY)
+    await expect(fill(pieces, follower)).rejects.toThrow(code('LINEAGE_MISMATCH'))
+    expect(pieces.keys()).toEqual([key])
     await expect(fill(new MemoryTarget('ledger'), new MemoryTarget('empty'))).rejects.toThrow('no version')
   })
 })

@@ -5,6 +5,7 @@ import type { BranchInfo } from './branches.ts'
 import { completeLog, FOLLOWER_LIMITS, shareLineage } from './complete-log.ts'
 import { copyVersion, differentVersion, isSameVersion, type VersionSource } from './copy-version.ts'
 import { setTailAside, TAIL_REASON } from './follower-tail.ts'
+import { lineageNumber, otherDatabase, readLineage } from './lineage.ts'
 import { type LogFile, VERSION_LEVEL } from './log-layout.ts'
 import { passing } from './passing.ts'
 import { newestReachable, newestVersion } from './restore-plan.ts'
@@ -151,9 +152,10 @@ export class Follower {
     signal?: AbortSignal,
   ): Promise<BranchInfo | undefined> {
     const { ledgerLog } = this.#options
-    const lineage = await shareLineage(ledgerLog, this.log, signal)
     const files = await this.log.listFiles(passing(signal))
     const held = newestVersion(files)
+    if (held > 0) await this.#assertOurs(held, signal)
+    const lineage = await shareLineage(ledgerLog, this.log, signal)
     let shared = await this.#lastShared(files, ledgerHead, signal)
     let branch: BranchInfo | undefined
     if (held > shared.version) {
@@ -167,6 +169,16 @@ export class Follower {
     this.#confirmed = shared.version
     this.#compared = true
     return branch
+  }
+
+  /** A log without a lineage (made by another program, or its file was lost) must be known by its newest version. */
+  async #assertOurs(held: number, signal: AbortSignal | undefined): Promise<void> {
+    const known = await readLineage(this.#options.ledgerLog.target, passing(signal))
+    const found = await readLineage(this.log.target, passing(signal))
+    if (known === undefined || found !== undefined) return
+    const info = await this.#ownInfo(held, signal)
+    if (info?.lineage === lineageNumber(known.lineage)) return
+    if ((await this.#compareVersion(held, signal)) !== 'same') throw otherDatabase(this.log.target)
   }
 
   #setAside(

@@ -12,7 +12,7 @@ import { decodeLtx } from '../formats/ltx-decoder.ts'
 import { encodeLtx } from '../formats/ltx-encoder.ts'
 import { pageChecksum } from '../formats/page-checksum.ts'
 import { TargetError } from '../targets/target.ts'
-import { buildClaim, isClaim, nextTimestampMs } from './claim.ts'
+import { areOnlyClaims, buildClaim, isClaim, nextTimestampMs } from './claim.ts'
 import { type CutVersion, Ledger } from './ledger.ts'
 import { versionKey } from './log-layout.ts'
 import { type VersionInfo, VersionLog } from './version-log.ts'
@@ -124,6 +124,11 @@ describe('claims', () => {
       true,
       false,
     ])
+    const again = { ...info, version: 5 }
+    expect([
+      areOnlyClaims(head, [info, again]),
+      areOnlyClaims(head, [info, { ...again, databaseChecksum: 1n }]),
+    ]).toEqual([true, false])
     expect([...decodeLtx(claim.bytes as Uint8Array, 'claim').pages]).toEqual([[1, page1]])
     expect(() => buildClaim({ ...facts, databaseChecksum: 1n, nowMs: 0 })).toThrow('changes nothing')
     expect([nextTimestampMs(5, 9), nextTimestampMs(9, 5)]).toEqual([9, 10])

@@ -47,10 +47,13 @@ export async function createLineage(
 
 /** Refuses a target that holds the log of another database. */
 export function assertSameLineage(target: Target, found: string, expected: string): void {
-  if (found === expected) return
-  throw new KvarError('LINEAGE_MISMATCH', `${target.url} holds the log of another database`, {
-    hint: 'give every database a target or prefix of its own',
-    data: { target: target.url, found, expected },
+  if (found !== expected) throw otherDatabase(target, { found, expected })
+}
+
+export function otherDatabase(target: Target, data: Record<string, unknown> = {}): KvarError {
+  return new KvarError('LINEAGE_MISMATCH', `${target.url} holds the log of another database`, {
+    hint: 'give every database a target or prefix of its own; nothing was changed there',
+    data: { target: target.url, ...data },
   })
 }
 

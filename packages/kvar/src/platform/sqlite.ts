@@ -19,6 +19,8 @@ export function openSqlite(
     timeout: options.timeoutMs ?? 0,
     allowExtension: false,
     enableForeignKeyConstraints: false,
+    // Schemas of other programs may hold "text" where they mean 'text'; SQLite's own default reads them.
+    enableDoubleQuotedStringLiterals: true,
   })
 }
 

@@ -45,7 +45,8 @@ export async function restoreFromCopy(
   options: { databasePath: string; schema?: string | undefined; platform: Platform },
 ): Promise<{ rows: number }> {
   const { databasePath, platform } = options
-  await platform.files.remove(databasePath)
+  // A load that was killed may have left a journal: it belongs to nothing.
+  for (const suffix of ['', '-journal', '-wal', '-shm']) await platform.files.remove(databasePath + suffix)
   if (copy.kind === 'json') {
     const schema = options.schema === undefined ? {} : { schema: options.schema }
     return loadJsonCopy({ jsonPath: copy.path, databasePath, ...schema, platform })

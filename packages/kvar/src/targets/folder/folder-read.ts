@@ -1,4 +1,4 @@
-import { assert } from '../../errors.ts'
+import { assert, KvarError } from '../../errors.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { OpenFile } from '../../platform/files.ts'
 import { type ReadOptions, TargetError, throwIfCancelled } from '../target.ts'
@@ -27,6 +27,7 @@ export class FolderStream implements AsyncIterableIterator<Uint8Array> {
   readonly #endOffset: number
   #offset: number
   #isOpen = true
+  #isCutOff = false
 
   constructor(file: OpenFile, sizeBytes: number, options: ReadOptions, hooks: FolderStreamHooks) {
     const { offset, length } = options.range ?? { offset: 0, length: sizeBytes }
@@ -46,6 +47,8 @@ export class FolderStream implements AsyncIterableIterator<Uint8Array> {
     try {
       await this.#hooks.clock.turn()
       throwIfCancelled(this.#options.signal)
+      // A cut-off stream must not look like a short object.
+      if (this.#isCutOff) throw new KvarError('CANCELLED', 'The target was closed while an object was read')
       const chunk = this.#isOpen ? this.#readChunk() : undefined
       if (chunk !== undefined) return { done: false, value: chunk }
     } catch (thrown) {
@@ -65,6 +68,12 @@ export class FolderStream implements AsyncIterableIterator<Uint8Array> {
     this.#isOpen = false
     this.#file.closeSync()
     this.#hooks.closed(this)
+  }
+
+  /** Closes on behalf of the target, so that a reader who is not done gets an error. */
+  cutOff(): void {
+    this.#isCutOff = this.#isOpen
+    this.close()
   }
 
   #readChunk(): Uint8Array | undefined {

@@ -140,7 +140,7 @@ class FolderTarget implements Target {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    for (const stream of this.#streams) stream.close()
+    for (const stream of this.#streams) stream.cutOff()
   }
 
   #path(key: string): string {
