@@ -174,7 +174,8 @@ export class WalSource implements CaptureSource {
     // (we are on mark 0), and nothing newer can follow it there while we read.
     if (this.#frames.size > 0 && !this.#sameGeneration()) {
       this.#frames.clear()
-      return this.#compareSlice(first, last, lockPage, sink)
+      this.#compareSlice(first, last, lockPage, sink)
+      return
     }
     for (const [pageNumber, image] of images) sink.page(pageNumber, image, true)
   }

@@ -164,7 +164,10 @@ export class KeeperClient {
 
   #onLine(line: string): void {
     const message = JSON.parse(line) as KeeperLine
-    if ('event' in message) return this.#onEvent(message)
+    if ('event' in message) {
+      this.#onEvent(message)
+      return
+    }
     const call = this.#settle(message.id)
     if ('error' in message) call?.reject(KvarError.fromJSON(message.error as KvarErrorJson))
     else call?.resolve(message.result as never)

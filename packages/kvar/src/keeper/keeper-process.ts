@@ -97,10 +97,11 @@ export class KeeperProcess {
     try {
       message = JSON.parse(line) as ClientLine
     } catch {
-      return client.connection.close()
+      client.connection.close()
+      return
     }
-    if ('cancel' in message) return client.calls.get(message.cancel)?.abort()
-    void this.#answer(client, message)
+    if ('cancel' in message) client.calls.get(message.cancel)?.abort()
+    else void this.#answer(client, message)
   }
 
   async #answer(client: Client, message: Exclude<ClientLine, { cancel: number }>): Promise<void> {

@@ -2,11 +2,10 @@ import { Capture } from '../capture/capture.ts'
 import { PageTable } from '../capture/page-table.ts'
 import { assert, KvarError, toKvarError } from '../errors.ts'
 import { createBranch } from '../log/branches.ts'
-import { buildClaim, isClaim, nextTimestampMs } from '../log/claim.ts'
+import { buildClaim, nextTimestampMs } from '../log/claim.ts'
 import { Ledger } from '../log/ledger.ts'
 import { assertSameLineage, createLineage, lineageNumber } from '../log/lineage.ts'
 import { imageSource } from '../log/page-source.ts'
-import { SNAPSHOT_LIMITS, snapshotDue, storeSnapshot } from '../log/snapshot.ts'
 import type { VersionInfo, VersionLog } from '../log/version-log.ts'
 import { sleep, type Timer } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
@@ -18,17 +17,13 @@ import { Copier, type VersionImage } from './copier.ts'
 import { FollowerTask } from './follower-task.ts'
 import { type Image, writeImage } from './image-writer.ts'
 import { RecentVersions } from './recent-versions.ts'
+import { Snapshots } from './snapshots.ts'
 import { nodeText, type Started } from './start/start.ts'
 import { type KeeperMemory, remember, type StateStore, saltsOf } from './state-store.ts'
+import { waitForTakeBack } from './take-back.ts'
 import { assertCanBeLedger, type TargetInUse, type TargetSet } from './target-set.ts'
 import { cutVersion, type PreparedVersion } from './version-cutter.ts'
 import { Waiters } from './waiters.ts'
-
-/** After a deploy that was rolled back, the former owner takes the log back when it saw only claims for so long (R4). */
-export const TAKE_BACK_MS = 60_000
-const TAKE_BACK_LOOK_MS = 5000
-/** A snapshot of a tiny database would be due after every few versions; it waits for at least so many. */
-const SNAPSHOT_AFTER_VERSIONS = 64
 
 export interface ProtectorOptions {
   settings: KeeperSettings
@@ -70,8 +65,7 @@ export class Protector {
   #dirtySinceMs: number | undefined
   #cutTimer: Timer | undefined
   #cutting: Promise<void> | undefined
-  #snapshot: { version: number; timestampMs: number; sizeBytes: number } | undefined
-  #deltaBytes = 0
+  readonly #snapshots: Snapshots | undefined
   #closing = false
   #onFirst: ((outcome: 'stored' | 'lost') => void) | undefined
 
@@ -105,6 +99,7 @@ export class Protector {
         ? undefined
         : this.#makeAppender(new Ledger(started.found.log, started.head))
     const ledgerLog = started.found?.log
+    this.#snapshots = ledgerLog === undefined ? undefined : new Snapshots(ledgerLog, platform)
     this.followers = targets.followers.flatMap((target) =>
       ledgerLog === undefined ? [] : [this.#makeFollower(target, ledgerLog)],
     )
@@ -347,7 +342,7 @@ export class Protector {
     const url = targets.ledger?.url
     if (url !== undefined) this.memory.targets[url] = { version: version.version }
     await this.#note(version, resized)
-    this.#deltaBytes += version.sizeBytes
+    this.#snapshots?.count(version.sizeBytes)
     if (version.bytes instanceof Uint8Array) this.#recent.add(version.version, version.bytes)
     if (version.file !== undefined) await platform.files.remove(version.file)
     this.confirmedAtMs = platform.clock.nowMs()
@@ -408,38 +403,26 @@ export class Protector {
     })
   }
 
-  /** Somebody else appended where we meant to. Only claims: they may go away again. Content: they own the log. */
+  /** Somebody else appended where we meant to: at start we begin anew, later they may go away again. */
   async #onFenced(by: VersionInfo): Promise<void> {
     if (this.#onFirst !== undefined) return this.#onFirst('lost')
-    const { platform } = this.#options
-    const appender = this.appender as Appender
     this.ledgerProblem = fencedError(by)
     this.#options.changed()
-    const untilMs = platform.clock.monotonicMs() + TAKE_BACK_MS
-    while (!this.#closing && platform.clock.monotonicMs() < untilMs) {
-      const tail = await this.#tailOfOthers()
-      if (tail !== undefined && !onlyClaims(this.memory, tail)) break
-      await sleep(platform.clock, TAKE_BACK_LOOK_MS)
-    }
-    const tail = await this.#tailOfOthers()
-    const newest = tail?.at(-1)
-    if (!this.#closing && tail !== undefined && newest !== undefined && onlyClaims(this.memory, tail)) {
-      appender.ledger.accept(newest)
-      return this.#cutAgain(appender)
-    }
-    await this.#giveUp(by)
-  }
-
-  async #tailOfOthers(): Promise<VersionInfo[] | undefined> {
-    try {
-      return await this.appender?.ledger.readTail()
-    } catch {
-      return undefined
-    }
+    const { platform, settings } = this.#options
+    const { ledger } = this.appender as Appender
+    const again = await waitForTakeBack({
+      ledger,
+      memory: this.memory,
+      platform,
+      takeBackMs: settings.limits.takeBackMs,
+      isOver: () => this.#closing,
+    })
+    await (again ? this.#cutAgain() : this.#giveUp(by))
   }
 
   /** The versions we had prepared carry numbers that are taken: their pages become one new version. */
-  async #cutAgain(appender: Appender): Promise<void> {
+  async #cutAgain(): Promise<void> {
+    const appender = this.appender as Appender
     await this.loop.exclusively(() => {
       for (const version of appender.queue) {
         for (const [pageNumber] of version.changed) this.loop.capture.pending.mark(pageNumber)
@@ -467,9 +450,8 @@ export class Protector {
 
   /** The present content as a branch on the ledger. */
   async keepAsBranch(reason: string): Promise<string> {
-    const { platform, store, nodeId, started } = this.#options
-    assert(started.found !== undefined, 'a branch without a target')
-    const { target } = started.found.log
+    const { platform, store, nodeId } = this.#options
+    assert(this.log !== undefined, 'a branch without a target')
     const path = store.path('branch.tmp')
     const image = await writeImage({
       loop: this.loop,
@@ -485,7 +467,11 @@ export class Protector {
       nodeId,
       host: hostName(),
     }
-    const branch = await createBranch({ target, image: imageSource({ platform, ...image }), meta })
+    const branch = await createBranch({
+      target: this.log.target,
+      image: imageSource({ platform, ...image }),
+      meta,
+    })
     await platform.files.remove(path)
     return branch.id
   }
@@ -525,46 +511,14 @@ export class Protector {
     })
   }
 
-  /** The image of a version that the ledger has confirmed becomes its snapshot, when one is due. */
+  /** The image of a version that the ledger has confirmed may become its snapshot. */
   async #storeSnapshot(image: VersionImage): Promise<void> {
-    const log = this.#options.started.found?.log
-    if (log === undefined || image.version === 0 || image.version !== this.appender?.ledger.confirmed) return
-    this.#snapshot ??= await this.#lastSnapshot()
-    if (this.#snapshot === undefined) return
-    const head = { version: image.version, timestampMs: image.timeMs }
-    const need = {
-      last: this.#snapshot,
-      head,
-      deltaBytes: this.#deltaBytes,
-      nowMs: this.#options.platform.clock.nowMs(),
-    }
-    const due = snapshotDue(need) && image.version - this.#snapshot.version >= SNAPSHOT_AFTER_VERSIONS
-    const old =
-      need.nowMs - this.#snapshot.timestampMs > SNAPSHOT_LIMITS.ageMs &&
-      image.version > this.#snapshot.version
-    if (!due && !old) return
+    if (image.version === 0 || image.version !== this.appender?.ledger.confirmed) return
     try {
-      const pages = imageSource({ platform: this.#options.platform, ...image })
-      await storeSnapshot({ log, version: image.version, pages })
-      this.#snapshot = { ...head, sizeBytes: this.#snapshot.sizeBytes }
-      this.#deltaBytes = 0
+      await this.#snapshots?.storeIfDue(image)
     } catch (thrown) {
       this.#setProblem(toKvarError(thrown))
     }
-  }
-
-  async #lastSnapshot() {
-    const log = this.#options.started.found?.log
-    const files = (await log?.listFiles()) ?? []
-    const whole = files.filter((file) => file.minVersion === 1)
-    const last = whole.reduce(
-      (a, b) => (b.maxVersion > a.maxVersion ? b : a),
-      whole[0] as (typeof whole)[number],
-    )
-    if (last === undefined) return undefined
-    const after = files.filter((file) => file.level === 0 && file.minVersion > last.maxVersion)
-    this.#deltaBytes = after.reduce((sum, file) => sum + file.sizeBytes, 0)
-    return { version: last.maxVersion, timestampMs: last.modifiedAtMs, sizeBytes: last.sizeBytes }
   }
 
   #setProblem(error: KvarError | undefined): void {
@@ -631,13 +585,4 @@ export class Protector {
     ])
     return undefined
   }
-}
-
-function onlyClaims(memory: KeeperMemory, tail: VersionInfo[]): boolean {
-  let previous = { version: memory.version, databaseChecksum: BigInt(memory.databaseChecksum) } as VersionInfo
-  for (const info of tail) {
-    if (info.version !== previous.version + 1 || !isClaim(info, previous)) return false
-    previous = info
-  }
-  return true
 }

@@ -51,6 +51,8 @@ export interface KeeperLimits {
   targetTries: number
   /** Milliseconds one try of a target may stand still before it counts as failed. */
   targetTimeoutMs: number
+  /** Milliseconds a fenced owner waits for the other keeper's first change before it takes the log back. */
+  takeBackMs: number
 }
 
 export const DEFAULT_KEEP: KeepSettings = { all: '7d', hourly: '30d', daily: '1y', monthly: 'forever' }
@@ -61,4 +63,5 @@ export const DEFAULT_LIMITS: KeeperLimits = {
   catchUpVersions: 1000,
   targetTries: 6,
   targetTimeoutMs: 30_000,
+  takeBackMs: 60_000,
 }

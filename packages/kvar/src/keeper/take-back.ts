@@ -1,0 +1,62 @@
+import { isClaim } from '../log/claim.ts'
+import type { Ledger } from '../log/ledger.ts'
+import type { VersionInfo } from '../log/version-log.ts'
+import { sleep } from '../platform/clock.ts'
+import type { Platform } from '../platform/platform.ts'
+import type { KeeperMemory } from './state-store.ts'
+
+/** How often the ledger is asked while we wait; a shorter wait is asked more often. */
+const LOOK_MS = 5000
+
+/**
+ * An owner that was fenced waits: if for `takeBackMs` there is nothing above its own head but claims,
+ * the deploy that made them was rolled back, and the former owner may append after them (R4).
+ * Content of somebody else ends the wait at once.
+ *
+ * @returns true when the ledger has accepted us behind the newest claim
+ */
+export async function waitForTakeBack(options: {
+  ledger: Ledger
+  memory: KeeperMemory
+  platform: Platform
+  takeBackMs: number
+  /** The keeper is closing: nothing is waited for any more. */
+  isOver: () => boolean
+}): Promise<boolean> {
+  const { ledger, memory, takeBackMs, isOver } = options
+  const { clock } = options.platform
+  const untilMs = clock.monotonicMs() + takeBackMs
+  for (;;) {
+    const tail = await readTail(ledger)
+    if (isOver() || (tail !== undefined && !onlyClaims(memory, tail))) return false
+    const leftMs = untilMs - clock.monotonicMs()
+    const newest = tail?.at(-1)
+    if (leftMs <= 0 && newest !== undefined) {
+      ledger.accept(newest)
+      return true
+    }
+    await sleep(clock, Math.max(1, Math.min(LOOK_MS, takeBackMs / 4, leftMs > 0 ? leftMs : LOOK_MS)))
+  }
+}
+
+/** Undefined while the ledger does not answer: then nothing is decided. */
+async function readTail(ledger: Ledger): Promise<VersionInfo[] | undefined> {
+  try {
+    return await ledger.readTail()
+  } catch {
+    return undefined
+  }
+}
+
+function onlyClaims(memory: KeeperMemory, tail: VersionInfo[]): boolean {
+  let { version, databaseChecksum }: Pick<VersionInfo, 'version' | 'databaseChecksum'> = {
+    version: memory.version,
+    databaseChecksum: BigInt(memory.databaseChecksum),
+  }
+  for (const info of tail) {
+    if (info.version !== version + 1 || !isClaim(info, { ...info, version, databaseChecksum })) return false
+    version = info.version
+    databaseChecksum = info.databaseChecksum as bigint
+  }
+  return true
+}
