@@ -1,5 +1,4 @@
 import { Capture } from '../capture/capture.ts'
-import { PageTable } from '../capture/page-table.ts'
 import { assert, KvarError, toKvarError } from '../errors.ts'
 import { createBranch } from '../log/branches.ts'
 import { buildClaim, nextTimestampMs } from '../log/claim.ts'
@@ -15,11 +14,12 @@ import { Appender, fencedError, QUEUE_LIMIT } from './appender.ts'
 import { CaptureLoop } from './capture-loop.ts'
 import { Copier, type VersionImage } from './copier.ts'
 import { FollowerTask } from './follower-task.ts'
+import { HeadRecord } from './head-record.ts'
 import { type Image, writeImage } from './image-writer.ts'
 import { RecentVersions } from './recent-versions.ts'
 import { Snapshots } from './snapshots.ts'
-import { nodeText, type Started } from './start/start.ts'
-import { type KeeperMemory, remember, type StateStore, saltsOf } from './state-store.ts'
+import type { Started } from './start/start.ts'
+import { type KeeperMemory, type StateStore, saltsOf } from './state-store.ts'
 import { waitForTakeBack } from './take-back.ts'
 import { assertCanBeLedger, type TargetInUse, type TargetSet } from './target-set.ts'
 import { cutVersion, type PreparedVersion } from './version-cutter.ts'
@@ -57,8 +57,7 @@ export class Protector {
   readonly #options: ProtectorOptions
   readonly #recent: RecentVersions
   readonly #waiters = new Waiters()
-  /** The pages of the newest confirmed version. */
-  #headTable: PageTable | undefined
+  readonly #head: HeadRecord
   /** The captured state that the newest cut version shows. */
   #cutSequence = 0
   #durableSequence = 0
@@ -73,7 +72,14 @@ export class Protector {
     this.#options = options
     const { settings, platform, started, targets } = options
     this.memory = started.memory
-    this.#headTable = started.table?.copy()
+    this.#head = new HeadRecord({
+      memory: this.memory,
+      table: started.table?.copy(),
+      store: options.store,
+      platform,
+      nodeId: options.nodeId,
+      ledgerUrl: targets.ledger?.url,
+    })
     this.#recent = new RecentVersions(settings.limits.outboxBytes)
     const path = settings.databasePath
     const capture = new Capture({
@@ -312,12 +318,9 @@ export class Protector {
 
   #makeAppender(ledger: Ledger): Appender {
     return new Appender(ledger, this.#options.platform, {
-      sending: async (version) => {
-        const { nodeId, store } = this.#options
-        const databaseChecksum = version.databaseChecksum.toString()
-        this.memory.intent = { version: version.version, databaseChecksum, nodeId: nodeText(nodeId) }
-        await store.save(this.memory)
-      },
+      // State is a cache: a disk that is full must not stop the log.
+      sending: (version) =>
+        this.#head.intend(version).catch((thrown) => this.#setProblem(toKvarError(thrown))),
       confirmed: (version) => this.#confirmed(version),
       fenced: (by) => void this.#onFenced(by),
       trouble: (error, nextTryMs) => {
@@ -329,19 +332,12 @@ export class Protector {
   }
 
   async #confirmed(version: PreparedVersion): Promise<void> {
-    const { platform, nodeId, targets } = this.#options
-    const resized = this.#applyToHead(version)
-    this.memory.version = version.version
-    this.memory.databaseChecksum = version.databaseChecksum.toString()
-    this.memory.timestampMs = version.timestampMs
-    this.memory.nodeId = nodeText(nodeId)
-    this.memory.intent = undefined
-    this.memory.position = version.position
-    this.memory.notedAtMs = platform.clock.nowMs()
-    remember(this.memory)
-    const url = targets.ledger?.url
-    if (url !== undefined) this.memory.targets[url] = { version: version.version }
-    await this.#note(version, resized)
+    const { platform } = this.#options
+    try {
+      await this.#head.advance(version)
+    } catch (thrown) {
+      this.#setProblem(toKvarError(thrown))
+    }
     this.#snapshots?.count(version.sizeBytes)
     if (version.bytes instanceof Uint8Array) this.#recent.add(version.version, version.bytes)
     if (version.file !== undefined) await platform.files.remove(version.file)
@@ -352,32 +348,6 @@ export class Protector {
     this.#waiters.check()
     this.#options.changed()
     void this.#considerCut(false)
-  }
-
-  /** The table of the version must come out as the version says: a pair of checks (R6). */
-  #applyToHead(version: PreparedVersion): boolean {
-    const fresh = this.#headTable === undefined || this.#headTable.pageSize !== version.pageSize
-    if (fresh) this.#headTable = new PageTable(version.pageSize, version.pageCount)
-    const table = this.#headTable as PageTable
-    table.resize(version.pageCount)
-    for (const [pageNumber, checksum] of version.changed) table.set(pageNumber, checksum)
-    assert(
-      table.databaseChecksum === version.databaseChecksum,
-      `version ${version.version} is not what was captured`,
-    )
-    return fresh
-  }
-
-  /** State is a cache: a disk that is full must not stop the log. */
-  async #note(version: PreparedVersion, fresh: boolean): Promise<void> {
-    const { store } = this.#options
-    try {
-      const changed = version.changed.map(([pageNumber]) => pageNumber)
-      store.savePages(this.#headTable as PageTable, version.version, fresh ? 'all' : changed)
-      await store.save(this.memory)
-    } catch (thrown) {
-      this.#setProblem(toKvarError(thrown))
-    }
   }
 
   #followLedger(): void {

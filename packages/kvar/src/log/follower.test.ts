@@ -20,6 +20,7 @@ import { Follower } from './follower.ts'
 import { createLineage, lineageText, readLineage } from './lineage.ts'
 import { BRANCHES_PREFIX, LINEAGE_KEY, versionKey } from './log-layout.ts'
 import { restoreToFile } from './restore.ts'
+import { newestVersion } from './restore-plan.ts'
 import { storeSnapshot } from './snapshot.ts'
 import { VersionLog } from './version-log.ts'
 
@@ -83,6 +84,8 @@ async function expectNothingMisleading(
   newest: number,
 ): Promise<void> {
   const log = new VersionLog(target)
+  const files = await log.listFiles()
+  for (const file of files) expect(file.maxVersion).toBeLessThanOrEqual(newestVersion(files))
   try {
     const plan = await log.plan({ kind: 'latest' })
     const bytes = await imageOf(log, plan.version)
@@ -153,6 +156,41 @@ describe('Follower', () => {
     const keys = stranger.keys()
     await expect(follow(stranger, ledger).catchUp(3)).rejects.toThrow(code('LINEAGE_MISMATCH'))
     expect(stranger.keys()).toEqual(keys)
+  })
+
+  it('meets another version where it believed the place free, keeps it and goes on', async () => {
+    const history = new History({ seed: 9 }).grow(5)
+    const other = new History({ seed: 10, from: new History({ seed: 9 }).grow(3), nodeId: 9n }).grow(1)
+    const ledger = await stored(history, 'ledger')
+    const target = new MemoryTarget('follower')
+    const { catchUp } = follow(target, ledger)
+    await catchUp(3)
+    await target.create(versionKey(target, 4), other.bytes(4), { modifiedAtMs: 1 })
+    expect(await catchUp(5)).toMatchObject({ confirmed: 5, branch: { baseVersion: 3, headVersion: 4 } })
+    await expectHolds(target, history, 5)
+  })
+
+  it('builds nothing on versions that the ledger no longer keeps', async () => {
+    const history = new History({ seed: 11 }).grow(6)
+    const other = new History({ seed: 12 }).grow(3)
+    const ledger = await stored(history, 'ledger')
+    await storeSnapshot({ log: new VersionLog(ledger), version: 5, pages: history.pages(5) })
+    for (let n = 1; n < 4; n++) ledger.objects.delete(versionKey(ledger, n))
+    const target = await stored(other, 'follower')
+    expect(await follow(target, ledger).catchUp(6)).toMatchObject({ confirmed: 6, branch: undefined })
+    expect(Buffer.compare(await imageOf(new VersionLog(target), 6), history.image(6))).toBe(0)
+    expect(Buffer.compare(await imageOf(new VersionLog(target), 3), other.image(3))).toBe(0)
+  })
+
+  it('removes a tail from the top, after its branch is whole', async () => {
+    const ledger = await stored(ours, 'ledger')
+    const target = await stored(theirs, 'follower')
+    await follow(target, ledger).catchUp(7)
+    const steps = target.calls.filter(({ verb, key }) => verb === 'remove' || key.endsWith('branch.json'))
+    const removed = steps.map(({ verb, key }) => (verb === 'remove' ? key : `${verb} branch`))
+    const versions = [8, 7, 6, 5].map((n) => versionKey(target, n))
+    expect(removed.slice(-4)).toEqual(versions)
+    expect(removed.slice(0, -4).every((step) => step.endsWith(' branch'))).toBe(true)
   })
 
   it('does not judge by an old head: what another keeper stored on both stays', async () => {

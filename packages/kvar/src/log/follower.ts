@@ -68,22 +68,7 @@ export class Follower {
    * @throws KvarError `LINEAGE_MISMATCH` for the log of another database
    */
   async catchUp(ledgerHead: number, source: VersionSource, signal?: AbortSignal): Promise<FollowerProgress> {
-    const progress = { confirmed: 0, copiedVersions: 0, copiedBytes: 0, snapshot: false, branch: undefined }
-    try {
-      return await this.#advance(ledgerHead, source, progress, signal)
-    } catch (thrown) {
-      // What is there may be other than we believe: look again before the next step.
-      this.#compared = false
-      throw thrown
-    }
-  }
-
-  async #advance(
-    ledgerHead: number,
-    source: VersionSource,
-    progress: FollowerProgress,
-    signal: AbortSignal | undefined,
-  ): Promise<FollowerProgress> {
+    const progress = noProgress()
     let comparisons = 0
     while (this.#confirmed < ledgerHead || !this.#compared) {
       throwIfCancelled(signal)
@@ -201,8 +186,7 @@ export class Follower {
     if (shared === 0) return
     const files = await this.log.listFiles(passing(signal))
     if (newestReachable(files, shared) === shared) return
-    const unused = { confirmed: 0, copiedVersions: 0, copiedBytes: 0, snapshot: false, branch: undefined }
-    await this.#complete(shared, source, unused, signal)
+    await this.#complete(shared, source, noProgress(), signal)
   }
 
   /**
@@ -278,6 +262,10 @@ export class Follower {
       if (!same) throw notOfTheLedger(file, this.log)
     }
   }
+}
+
+function noProgress(): FollowerProgress {
+  return { confirmed: 0, copiedVersions: 0, copiedBytes: 0, snapshot: false, branch: undefined }
 }
 
 function notOfTheLedger(file: LogFile, log: VersionLog): KvarError {

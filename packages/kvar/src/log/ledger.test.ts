@@ -4,6 +4,7 @@
  * Method: examples, and two keepers racing on one target while fast-check chooses which of their
  * calls goes on next and which answers are lost after the work was done.
  */
+import { randomFillSync } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { History, LINEAGE, START_MS } from '../../../../tests/support/log-history.ts'
@@ -103,6 +104,35 @@ describe('Ledger', () => {
     ours.accept(tail.at(-1) as VersionInfo)
     expect(await ours.append(smallCut(5, 5n, 9))).toEqual({ kind: 'stored' })
     expect(await ours.readTail()).toEqual([])
+  })
+})
+
+describe('a large version, which is not compared byte by byte', () => {
+  it('is ours only with our node id, checksum and time', async () => {
+    const { pageSize, pageCount } = { pageSize: 65536, pageCount: 20 }
+    const noise = Array.from(
+      { length: pageCount },
+      (_, i) => [i + 1, new Uint8Array(randomFillSync(Buffer.alloc(pageSize)))] as const,
+    )
+    const large = (nodeId: bigint, databaseChecksum: bigint, timestampMs: number): CutVersion => {
+      const range = { minVersion: 1, maxVersion: 1, pageSize, pageCount }
+      const bytes = encodeLtx({ ...range, nodeId, databaseChecksum, timestampMs }, noise)
+      return {
+        version: 1,
+        bytes,
+        timestampMs,
+        nodeId,
+        databaseChecksum,
+        claim: false,
+        sizeBytes: bytes.length,
+      }
+    }
+    const log = new VersionLog(new MemoryTarget())
+    const outcome = async (cut: CutVersion) => (await new Ledger(log, undefined).append(cut)).kind
+    expect(await outcome(large(1n, 2n, 3))).toBe('stored')
+    expect(await outcome(large(1n, 2n, 3))).toBe('stored')
+    for (const other of [large(9n, 2n, 3), large(1n, 9n, 3), large(1n, 2n, 9)])
+      expect(await outcome(other)).toBe('fenced')
   })
 })
 

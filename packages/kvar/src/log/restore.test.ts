@@ -250,6 +250,23 @@ describe('a damaged log', () => {
     const error = await failure(restored(log, { kind: 'latest' }))
     expect(error.message).toContain('grew by page 3')
     expect((await restored(log, { kind: 'version', version: 2 })).bytes.length).toBe(1024)
+
+    await log.append(4, encodeLtx(header(4, 2), [page(1)]), 4)
+    await log.append(5, encodeLtx(header(5, 4), [page(1), page(3)]), 5)
+    ;(log.target as MemoryTarget).objects.delete(versionKey(log.target, 3))
+    await log.append(3, encodeLtx(header(3, 2), [page(2)]), 3)
+    expect((await failure(restored(log, { kind: 'latest' }))).message).toContain('grew by page 4')
+  })
+
+  it('refuses another page size without all pages', async () => {
+    const log = new VersionLog(new MemoryTarget())
+    const header = { pageCount: 3, nodeId: 1n }
+    const pages = (size: number, ...numbers: number[]) =>
+      numbers.map((n) => [n, new Uint8Array(size).fill(n)] as const)
+    const at = (n: number) => ({ minVersion: n, maxVersion: n, timestampMs: n })
+    await log.append(1, encodeLtx({ ...header, ...at(1), pageSize: 512 }, pages(512, 1, 2, 3)), 1)
+    await log.append(2, encodeLtx({ ...header, ...at(2), pageSize: 1024 }, pages(1024, 1, 3)), 2)
+    expect((await failure(restored(log, { kind: 'latest' }))).message).toContain('grew by page 2')
   })
 
   it('plans anew when files vanish meanwhile, and gives up when they always do', async () => {

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { History, LINEAGE, START_MS } from '../../../../tests/support/log-history.ts'
 import { dieAt, MemoryTarget, revive } from '../../../../tests/support/memory-target.ts'
+import { unreachable } from '../errors.ts'
 import { decodeLtx } from '../formats/ltx-decoder.ts'
 import { systemPlatform } from '../platform/system.ts'
 import { createFolderTarget } from '../targets/folder/folder-target.ts'
@@ -147,7 +148,8 @@ describe('branches', () => {
     })
     const keys = target.keys()
     const later = { ...meta, createdAtMs: START_MS + 5000, reason: 'replaced' }
-    expect(await createBranch({ target, image, meta: later })).toEqual(made)
+    const unread = { ...image, open: () => unreachable('a known branch is read again' as never) }
+    expect(await createBranch({ target, image: unread, meta: later })).toEqual(made)
     expect(target.keys()).toEqual(keys)
     const second = await createBranch({ target, image: history.pages(5), meta })
     expect((await listBranches(target)).map(({ id }) => id).sort()).toEqual([made.id, second.id].sort())

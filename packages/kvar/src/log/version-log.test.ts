@@ -160,6 +160,12 @@ describe('lineage', () => {
       return answer
     }
     expect(await proveCreateIfAbsent(politeLiar, systemPlatform)).toBe(false)
+    const forgetful = new MemoryTarget()
+    forgetful.create = async (key, body, options) => {
+      await MemoryTarget.prototype.create.call(forgetful, key, body, options)
+      return 'created'
+    }
+    expect(await proveCreateIfAbsent(forgetful, systemPlatform)).toBe(false)
     expect([...overwriting.keys(), ...politeLiar.keys()]).toEqual([])
   })
 })

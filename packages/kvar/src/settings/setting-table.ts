@@ -60,6 +60,7 @@ const LIMITS = v.strictObject({
   catchUpVersions: limit(1),
   targetTries: limit(1),
   targetTimeoutMs: limit(100),
+  takeBackMs: limit(1),
 } satisfies Record<keyof KeeperLimits, v.GenericSchema>)
 
 export const SETTING_TABLE: Record<SettingName, SettingRow> = {

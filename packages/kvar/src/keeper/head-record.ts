@@ -1,0 +1,75 @@
+import { PageTable } from '../capture/page-table.ts'
+import { assert } from '../errors.ts'
+import type { Platform } from '../platform/platform.ts'
+import { nodeText } from './start/start.ts'
+import { type KeeperMemory, remember, type StateStore } from './state-store.ts'
+import type { PreparedVersion } from './version-cutter.ts'
+
+/** What is remembered of the newest confirmed version: its page table, and the notes of `state.json`. */
+export class HeadRecord {
+  readonly #memory: KeeperMemory
+  readonly #store: StateStore
+  readonly #platform: Platform
+  readonly #node: string
+  readonly #ledgerUrl: string | undefined
+  #table: PageTable | undefined
+
+  constructor(options: {
+    memory: KeeperMemory
+    table: PageTable | undefined
+    store: StateStore
+    platform: Platform
+    nodeId: bigint
+    ledgerUrl: string | undefined
+  }) {
+    this.#memory = options.memory
+    this.#table = options.table
+    this.#store = options.store
+    this.#platform = options.platform
+    this.#node = nodeText(options.nodeId)
+    this.#ledgerUrl = options.ledgerUrl
+  }
+
+  /** Notes a version before it is sent: after a crash it tells our own version from another keeper's. */
+  intend(version: PreparedVersion): Promise<void> {
+    const databaseChecksum = version.databaseChecksum.toString()
+    this.#memory.intent = { version: version.version, databaseChecksum, nodeId: this.#node }
+    return this.#store.save(this.#memory)
+  }
+
+  /**
+   * Notes that the ledger holds a version. The memory is right even if the disk refuses the note.
+   *
+   * @throws what the file system throws
+   */
+  async advance(version: PreparedVersion): Promise<void> {
+    const fresh = this.#applyPages(version)
+    const memory = this.#memory
+    memory.version = version.version
+    memory.databaseChecksum = version.databaseChecksum.toString()
+    memory.timestampMs = version.timestampMs
+    memory.nodeId = this.#node
+    memory.intent = undefined
+    memory.position = version.position
+    memory.notedAtMs = this.#platform.clock.nowMs()
+    if (this.#ledgerUrl !== undefined) memory.targets[this.#ledgerUrl] = { version: version.version }
+    remember(memory)
+    const changed = version.changed.map(([pageNumber]) => pageNumber)
+    this.#store.savePages(this.#table as PageTable, version.version, fresh ? 'all' : changed)
+    await this.#store.save(memory)
+  }
+
+  /** The table must come out as the version says: a pair of checks (R6). Answers whether it is a new one. */
+  #applyPages(version: PreparedVersion): boolean {
+    const fresh = this.#table === undefined || this.#table.pageSize !== version.pageSize
+    if (fresh) this.#table = new PageTable(version.pageSize, version.pageCount)
+    const table = this.#table as PageTable
+    table.resize(version.pageCount)
+    for (const [pageNumber, checksum] of version.changed) table.set(pageNumber, checksum)
+    assert(
+      table.databaseChecksum === version.databaseChecksum,
+      `version ${version.version} is not what was captured`,
+    )
+    return fresh
+  }
+}
