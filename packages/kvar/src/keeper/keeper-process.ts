@@ -42,6 +42,8 @@ export class KeeperProcess {
   readonly #nonce: string
   readonly #clients = new Set<Client>()
   #server: LineServer | undefined
+  /** The targets of the first client. */
+  #targets: string[] | undefined
   #keeper: Keeper | undefined
   #started: Promise<StartReport> | undefined
   #leaving: Timer | undefined
@@ -163,12 +165,29 @@ export class KeeperProcess {
       })
     }
     if (this.#closing) throw new KvarError('KEEPER_GONE', 'The keeper is just leaving', { hint: 'try again' })
+    this.#assertSameTargets(params)
     client.greeted = true
     client.role = params.role
     this.#leaving?.cancel()
     this.#leaving = undefined
     this.#started ??= this.#startKeeper(params)
     return this.#started
+  }
+
+  /** Workers of one app share a keeper; one that names other targets would believe itself safe there. */
+  #assertSameTargets({ role, settings }: KeeperMethods['hello']['params']): void {
+    if (this.#targets === undefined) this.#targets = settings.targets.map((target) => target.url)
+    const wanted = settings.targets.map((target) => target.url)
+    const same = wanted.length === this.#targets.length && wanted.every((url) => this.#targets?.includes(url))
+    if (same || (role === 'tool' && wanted.length === 0)) return
+    const running = this.#targets.length === 0 ? 'no target' : this.#targets.join(', ')
+    throw new KvarError(
+      'SETTING_INVALID',
+      `The database is already protected with other targets: ${running}`,
+      {
+        hint: 'use the same targets everywhere, or stop the running app first',
+      },
+    )
   }
 
   #startKeeper(params: KeeperMethods['hello']['params']): Promise<StartReport> {

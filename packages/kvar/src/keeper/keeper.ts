@@ -13,7 +13,7 @@ import { Protector } from './protector.ts'
 import { replaceContent } from './replace-content.ts'
 import { restoreFromCopy } from './start/copy-restore.ts'
 import { resumeDatabase } from './start/resume.ts'
-import { nodeText, type Started, startDatabase } from './start/start.ts'
+import { nodeText, type StartContext, type Started, startDatabase } from './start/start.ts'
 import { StateStore } from './state-store.ts'
 import type { KeeperState, KeeperStatus, StartReport } from './status.ts'
 import { TargetSet } from './target-set.ts'
@@ -40,6 +40,7 @@ export class Keeper {
   #report: StartReport | undefined
   #startError: KvarError | undefined
   #state: KeeperState = 'starting'
+  #recovering: Promise<void> | undefined
 
   constructor(settings: KeeperSettings, platform: Platform, events: KeeperEvents) {
     this.#settings = settings
@@ -61,7 +62,10 @@ export class Keeper {
         const started = await this.#startOnce(appRunning)
         const protector = this.#protect(started)
         const outcome = await protector.begin(this.#settings.startTimeoutMs)
-        if (outcome === 'owner') return this.#began(started)
+        if (outcome === 'owner') {
+          if (started.stale) this.#recovering = this.#recover()
+          return this.#began(started)
+        }
         if (appRunning) {
           await protector.takenOver()
           return this.#began(started)
@@ -78,8 +82,26 @@ export class Keeper {
     }
   }
 
+  /**
+   * After a stale start: as soon as the ledger answers, what happened here follows the newest version
+   * if that is the one we began with, and otherwise becomes a branch.
+   */
+  async #recover(): Promise<void> {
+    const started = await resumeDatabase(this.#context(), { afterStale: true })
+    await this.#protector?.abandon()
+    const protector = this.#protect(started)
+    const outcome = await protector.begin(this.#settings.startTimeoutMs)
+    if (outcome === 'lost') await protector.takenOver()
+    else this.#state = 'protecting'
+    this.#events.changed()
+  }
+
   #startOnce(appRunning: boolean): Promise<Started> {
-    const context = {
+    return appRunning ? resumeDatabase(this.#context()) : startDatabase(this.#context())
+  }
+
+  #context(): StartContext {
+    return {
       settings: this.#settings,
       platform: this.#platform,
       store: new StateStore(stateFolder(this.#settings.databasePath), this.#platform),
@@ -88,7 +110,6 @@ export class Keeper {
       tell: this.#events.tell,
       signal: this.#abort.signal,
     }
-    return appRunning ? resumeDatabase(context) : startDatabase(context)
   }
 
   #protect(started: Started): Protector {
@@ -125,7 +146,9 @@ export class Keeper {
     )
   }
 
-  flush(signal?: AbortSignal): Promise<FlushResult> {
+  async flush(signal?: AbortSignal): Promise<FlushResult> {
+    // Nothing is durable before the ledger has answered (R1).
+    if (this.#state === 'stale') await unlessCancelled(this.#recovering, signal)
     return this.#running.flush(signal)
   }
 
@@ -255,6 +278,14 @@ export class Keeper {
     await this.#targets.close()
     return unfinished
   }
+}
+
+function unlessCancelled(work: Promise<void> | undefined, signal?: AbortSignal): Promise<void> {
+  if (signal === undefined) return work ?? Promise.resolve()
+  const cancelled = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new KvarError('CANCELLED', 'The wait was cancelled')))
+  })
+  return Promise.race([work ?? Promise.resolve(), cancelled])
 }
 
 function wanted(options: RestoreOptions): RestoreWant {

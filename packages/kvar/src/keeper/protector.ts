@@ -292,7 +292,8 @@ export class Protector {
     const { capture } = this.loop
     if (!capture.consistent || capture.table === undefined || capture.table.pageCount === 0)
       return capture.table === undefined
-    if (capture.sequence <= this.#cutSequence) return true
+    // Without knowing the newest version nothing may be numbered.
+    if (this.#options.started.stale || capture.sequence <= this.#cutSequence) return true
     const { platform, nodeId, store } = this.#options
     const before = this.appender?.newest ?? this.memory
     const prepared = await cutVersion({
@@ -470,7 +471,10 @@ export class Protector {
       platform,
       settle: async (image) => {
         const { capture } = this.loop
-        const room = (this.appender?.queue.length ?? 0) < QUEUE_LIMIT && this.fencedBy === undefined
+        const room =
+          (this.appender?.queue.length ?? 0) < QUEUE_LIMIT &&
+          this.fencedBy === undefined &&
+          !this.#options.started.stale
         if (capture.sequence > this.#cutSequence && !(room && (await this.#cut()))) {
           // The ledger is far behind: the copy shows a state that has no version yet.
           return { ...image, version: 0, timeMs: platform.clock.nowMs(), sequence: capture.sequence }

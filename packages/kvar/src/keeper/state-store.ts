@@ -67,6 +67,17 @@ export function emptyMemory(lineage: string, nodeId: string): KeeperMemory {
   }
 }
 
+/** The log begins anew: nothing that was remembered of the old one's versions holds any more. */
+export function forgetVersions(memory: KeeperMemory): void {
+  memory.version = 0
+  memory.databaseChecksum = '0'
+  memory.timestampMs = 0
+  memory.intent = undefined
+  memory.history = []
+  memory.checkpointed = undefined
+  memory.targets = {}
+}
+
 /** Adds what is now the newest version; the oldest entries are forgotten. */
 export function remember(memory: KeeperMemory): void {
   const { version, databaseChecksum, position } = memory

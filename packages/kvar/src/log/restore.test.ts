@@ -132,6 +132,34 @@ describe('restoreToFile', () => {
     expect(Buffer.compare(fs.readFileSync(scratch()), history.image(40))).toBe(0)
   })
 
+  it('forces the image to the disk after the last write', async () => {
+    const log = await storedHistory(new History({ seed: 15 }).grow(3))
+    const steps: string[] = []
+    const { files } = systemPlatform
+    const openSync: typeof files.openSync = (path, mode) => {
+      const file = files.openSync(path, mode)
+      return {
+        ...{ readSync: (buffer, offset) => file.readSync(buffer, offset), factsSync: () => file.factsSync() },
+        ...{ syncSync: () => file.syncSync(), closeSync: () => file.closeSync() },
+        writeSync(buffer, offset) {
+          steps.push('write')
+          file.writeSync(buffer, offset)
+        },
+        truncateSync(sizeBytes) {
+          steps.push('truncate')
+          file.truncateSync(sizeBytes)
+        },
+        sync() {
+          steps.push('sync')
+          return file.sync()
+        },
+      }
+    }
+    const platform = { ...systemPlatform, files: { ...files, openSync } }
+    await restoreToFile({ log, plan: await log.plan({ kind: 'latest' }), path: scratch(), platform })
+    expect(steps.slice(-2)).toEqual(['truncate', 'sync'])
+  })
+
   it('is stopped by its signal and leaves nothing', async () => {
     const log = await storedHistory(new History({ seed: 6 }).grow(12))
     const controller = new AbortController()

@@ -39,6 +39,9 @@ function decideWithLog(
     return { kind: 'restore-head', branch: !local.equalsKnownVersion, why: 'went-back' }
   if (ledger.headIsOurIntent) return { kind: 'adopt-own-head' }
   if (atHead) return { kind: 'keep-local', why: 'ahead' }
+  // The ledger was lost and filled from a follower that was a little behind: what it lacks is here.
+  const logLostItsEnd = state !== undefined && state.version > ledger.head && state.headIsAncestor
+  if (logLostItsEnd && !local.wentBack) return { kind: 'keep-local', why: 'ahead' }
   const behind = state !== undefined && state.version < ledger.head
   if (behind && local.equalsState) return { kind: 'restore-head', branch: false, why: 'moved-on' }
   return { kind: 'restore-head', branch: true, why: 'diverged' }
@@ -83,6 +86,8 @@ export interface StateFacts {
   version: number
   /** The remembered checksum is the ledger's for the same version. */
   checksumMatchesHead: boolean
+  /** The ledger's newest version is one that this database has been. */
+  headIsAncestor: boolean
   withoutTargets: boolean
 }
 

@@ -1,12 +1,12 @@
 import { PageTable } from '../../capture/page-table.ts'
-import { KvarError, toKvarError } from '../../errors.ts'
+import { toKvarError } from '../../errors.ts'
 import { fillFrom } from '../../log/complete-log.ts'
 import { lineageText } from '../../log/lineage.ts'
 import { restoreToFile } from '../../log/restore.ts'
 import type { VersionInfo } from '../../log/version-log.ts'
 import { sleep } from '../../platform/clock.ts'
 import { randomUint64 } from '../../platform/random.ts'
-import { emptyMemory, type KeeperMemory } from '../state-store.ts'
+import { emptyMemory, forgetVersions, type KeeperMemory } from '../state-store.ts'
 import { type FoundLog, findLog } from './ledger-facts.ts'
 import { nodeText, type StartContext, type Started } from './start.ts'
 
@@ -17,13 +17,19 @@ const PAUSE_MS = 5000
  * under the app, so the database is only looked at through capture. The app's content is the truth
  * unless another keeper has appended meanwhile; then the first append shows it.
  */
-export async function resumeDatabase(context: StartContext): Promise<Started> {
+export async function resumeDatabase(
+  context: StartContext,
+  options: { afterStale: boolean } = { afterStale: false },
+): Promise<Started> {
   const begunMs = context.platform.clock.monotonicMs()
   const found = await findPatiently(context)
   const saved = await context.store.load()
   const memory = saved?.memory ?? emptyMemory(found?.lineage ?? newLineage(context), nodeText(context.nodeId))
   const head = found?.head
-  const known = await tableToGoOnFrom(context, found, memory, saved?.table)
+  if (found !== undefined && head === undefined) forgetVersions(memory)
+  // Content that began without knowing the newest version may only follow that very version.
+  const basisOnly = options.afterStale && head !== undefined && !isAtHead(memory, head)
+  const known = basisOnly ? saved?.table : await tableToGoOnFrom(context, found, memory, saved?.table)
   return {
     report: {
       action: 'kept-local',
@@ -37,7 +43,7 @@ export async function resumeDatabase(context: StartContext): Promise<Started> {
     memory,
     table: known,
     found,
-    head: head === undefined ? undefined : basis(memory, head),
+    head: head === undefined || memory.version === 0 ? undefined : basis(memory, head),
     stale: false,
   }
 }
@@ -72,13 +78,11 @@ async function tableToGoOnFrom(
   memory: KeeperMemory,
   saved: PageTable | undefined,
 ): Promise<PageTable | undefined> {
-  const head = found?.head
-  if (found === undefined || head === undefined) return saved
-  const atHead = memory.version === head.version && head.databaseChecksum === BigInt(memory.databaseChecksum)
-  const ownIntent = memory.intent?.version === head.version && memory.intent.nodeId === nodeText(head.nodeId)
-  const othersWentOn = memory.version > 0 && memory.version < head.version && !ownIntent
-  if ((atHead || othersWentOn) && saved !== undefined) return saved
-  const version = othersWentOn ? memory.version : head.version
+  if (found === undefined) return saved
+  const head = found.head
+  if (head === undefined) return undefined
+  const version = othersWentOn(memory, head) ? memory.version : head.version
+  if ((isAtHead(memory, head) || version !== head.version) && saved !== undefined) return saved
   const path = context.store.path('head.tmp')
   await context.platform.files.remove(path)
   const plan = await found.log.plan({ kind: 'version', version })
@@ -91,18 +95,20 @@ async function tableToGoOnFrom(
   return PageTable.of(image.pageSize, image.pageChecksums)
 }
 
+function isAtHead(memory: KeeperMemory, head: VersionInfo): boolean {
+  return memory.version === head.version && head.databaseChecksum === BigInt(memory.databaseChecksum)
+}
+
+/** The head is neither what we stored last, nor what we were just storing, nor something we once stored. */
+function othersWentOn(memory: KeeperMemory, head: VersionInfo): boolean {
+  if (memory.version === 0) return false
+  const ownIntent = memory.intent?.version === head.version && memory.intent.nodeId === nodeText(head.nodeId)
+  return memory.version < head.version && !ownIntent
+}
+
 /** The version our next one is to follow; if others went on, the append after it tells. */
 function basis(memory: KeeperMemory, head: VersionInfo): VersionInfo {
   if (memory.version === head.version) return head
-  if (memory.version > head.version) {
-    throw new KvarError(
-      'LOG_BROKEN',
-      `The ledger ends at version ${head.version}, but ${memory.version} was confirmed`,
-      {
-        hint: 'the ledger lost versions; start the app anew, so that a follower can fill it',
-      },
-    )
-  }
   const { version, timestampMs } = memory
   return { ...head, version, timestampMs, databaseChecksum: BigInt(memory.databaseChecksum) }
 }

@@ -11,7 +11,7 @@ import { hostName } from '../../platform/processes.ts'
 import { randomUint64 } from '../../platform/random.ts'
 import type { KeeperSettings } from '../../settings/keeper-settings.ts'
 import { backupCopyPath } from '../../settings/names.ts'
-import { emptyMemory, type KeeperMemory, type StateStore } from '../state-store.ts'
+import { emptyMemory, forgetVersions, type KeeperMemory, type StateStore } from '../state-store.ts'
 import type { StartReport } from '../status.ts'
 import { assertCanBeLedger, type TargetSet } from '../target-set.ts'
 import { bestCopy, restoreFromCopy } from './copy-restore.ts'
@@ -136,6 +136,7 @@ async function gather(
       state: memory && {
         version: memory.version,
         checksumMatchesHead: sameChecksum(memory, found?.head),
+        headIsAncestor: found?.head !== undefined && wasOurs(memory, found.head),
         withoutTargets: context.targets.ledger === undefined,
       },
       ledger: ledgerFacts(answer, memory),
@@ -189,6 +190,13 @@ function sameChecksum(memory: KeeperMemory, head: VersionInfo | undefined): bool
   return head.databaseChecksum === undefined || head.databaseChecksum === BigInt(memory.databaseChecksum)
 }
 
+/** Whether a version of the log is one that this database went through, by number and checksum. */
+export function wasOurs(memory: KeeperMemory, head: VersionInfo): boolean {
+  return memory.history.some(
+    (entry) => entry.version === head.version && BigInt(entry.databaseChecksum) === head.databaseChecksum,
+  )
+}
+
 function ledgerFacts(
   answer: FoundLog | undefined | 'unreachable',
   memory: KeeperMemory | undefined,
@@ -226,15 +234,18 @@ async function act(context: StartContext, situation: Situation, decision: StartD
     case 'refuse-damaged':
       throw damagedWithoutBackup(context.settings.databasePath)
     case 'nothing-yet':
+      if (found !== undefined) forgetVersions(memory)
       return { ...kept, table: undefined, report: { ...local, version: 0, action: 'nothing-yet' } }
     case 'adopt':
+      // Without targets the count goes on: there is no log that could begin anew.
+      if (found !== undefined) forgetVersions(memory)
       return { ...kept, table: undefined, report: { ...local, version: 0, action: 'adopted' } }
     case 'go-on':
       return { ...kept, table: localTable, report: { ...local, action: 'kept-local' } }
     case 'keep-local':
       return {
         ...kept,
-        table: stateTable ?? (await tableOfHead(context, situation)),
+        table: (isAtHead(situation) ? stateTable : undefined) ?? (await tableOfHead(context, situation)),
         why: decision.why,
         report: { ...local, action: 'kept-local' },
       }
@@ -287,6 +298,10 @@ async function tableOfHead(context: StartContext, { found, memory }: Situation):
   await context.platform.files.remove(path)
   noteHead(memory, image)
   return PageTable.of(image.pageSize, image.pageChecksums)
+}
+
+function isAtHead({ memory, found }: Situation): boolean {
+  return memory.version === found?.head?.version
 }
 
 function noteHead(memory: KeeperMemory, image: RestoredImage): void {
@@ -357,6 +372,7 @@ async function restoreCopies(context: StartContext, { memory, found }: Situation
   const newFile = store.path('restore.tmp')
   const copy = await bestCopy(settings.databasePath, platform)
   assert(copy !== undefined, 'a restore without copies')
+  if (found !== undefined) forgetVersions(memory)
   await restoreFromCopy(copy, { databasePath: newFile, schema: settings.schema, platform })
   await swapDatabase({ databasePath: settings.databasePath, stateFolder: store.folder, newFile, platform })
   const action = copy.kind === 'json' ? 'restored-from-json' : 'restored-from-backup'

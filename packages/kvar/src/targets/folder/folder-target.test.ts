@@ -4,7 +4,18 @@
 // the Nth of them. The verbs themselves are tested by tests/contract/folder.test.ts.
 
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -39,35 +50,63 @@ function recordingPlatform(overrides: Partial<Files> = {}) {
     hooks.intercept(calls.at(-1) as string, calls.length)
   }
   const base: Files = { ...systemPlatform.files, ...overrides }
+  const noted =
+    <Rest extends unknown[], Answer>(verb: string, call: (path: string, ...rest: Rest) => Promise<Answer>) =>
+    async (path: string, ...rest: Rest): Promise<Answer> => {
+      note(verb, path)
+      return call(path, ...rest)
+    }
+  const noted2 =
+    <Answer>(verb: string, call: (from: string, to: string) => Promise<Answer>) =>
+    async (from: string, to: string): Promise<Answer> => {
+      note(verb, from, to)
+      return call(from, to)
+    }
+  const openRecorded: Files['openSync'] = (path, mode) => {
+    note(`open-${mode}`, path)
+    const file = base.openSync(path, mode)
+    const recorded: OpenFile = {
+      ...pick(file, ['truncateSync', 'factsSync', 'syncSync']),
+      readSync(buffer, offset) {
+        note('read', path)
+        return file.readSync(buffer, offset)
+      },
+      writeSync(buffer, offset) {
+        note('write', path)
+        file.writeSync(buffer, offset)
+      },
+      async sync() {
+        note('sync', path)
+        await file.sync()
+      },
+      closeSync() {
+        open.delete(recorded)
+        file.closeSync()
+      },
+    }
+    open.add(recorded)
+    return recorded
+  }
   const files: Files = {
     ...base,
-    openSync(path, mode) {
-      note(`open-${mode}`, path)
-      const file = base.openSync(path, mode)
-      const recorded: OpenFile = {
-        readSync: (buffer, offset) => (note('read', path), file.readSync(buffer, offset)),
-        writeSync: (buffer, offset) => (note('write', path), file.writeSync(buffer, offset)),
-        truncateSync: (sizeBytes) => file.truncateSync(sizeBytes),
-        factsSync: () => file.factsSync(),
-        syncSync: () => (note('sync', path), file.syncSync()),
-        sync: async () => (note('sync', path), file.sync()),
-        closeSync: () => (open.delete(recorded), file.closeSync()),
-      }
-      open.add(recorded)
-      return recorded
-    },
-    stat: async (path) => (note('stat', path), base.stat(path)),
-    list: async (path) => (note('list', path), base.list(path)),
-    writeFile: async (path, bytes) => (note('write-file', path), base.writeFile(path, bytes)),
-    makeFolder: async (path, mode) => (note('make-folder', path), base.makeFolder(path, mode)),
-    rename: async (from, to) => (note('rename', from, to), base.rename(from, to)),
-    link: async (from, to) => (note('link', from, to), base.link(from, to)),
-    remove: async (path) => (note('remove', path), base.remove(path)),
-    setModifiedAt: async (path, ms) => (note('set-time', path), base.setModifiedAt(path, ms)),
-    syncFolder: async (path) => (note('sync-folder', path), base.syncFolder(path)),
+    openSync: openRecorded,
+    stat: noted('stat', base.stat),
+    list: noted('list', base.list),
+    writeFile: noted('write-file', base.writeFile),
+    makeFolder: noted('make-folder', base.makeFolder),
+    rename: noted2('rename', base.rename),
+    link: noted2('link', base.link),
+    remove: noted('remove', base.remove),
+    setModifiedAt: noted('set-time', base.setModifiedAt),
+    syncFolder: noted('sync-folder', base.syncFolder),
   }
   const platform: FolderPlatform = { ...systemPlatform, files }
   return { platform, calls, open, hooks }
+}
+
+/** Some verbs of an open file, still bound to it. */
+function pick<Verb extends keyof OpenFile>(file: OpenFile, verbs: Verb[]): Pick<OpenFile, Verb> {
+  return Object.fromEntries(verbs.map((verb) => [verb, file[verb].bind(file)])) as Pick<OpenFile, Verb>
 }
 
 function failure(code: string): Error {
@@ -140,7 +179,10 @@ describe('the order that makes an object durable', () => {
     const { platform, calls } = recordingPlatform()
     root = join(folder, 'new', 'deep')
     await createFolderTarget({ path: root, platform })
-    expect(calls.filter((call) => call.startsWith('sync-folder ..'))).toEqual(['sync-folder ..', 'sync-folder ../..'])
+    expect(calls.filter((call) => call.startsWith('sync-folder ..'))).toEqual([
+      'sync-folder ..',
+      'sync-folder ../..',
+    ])
     expect(calls.indexOf('sync-folder .')).toBeGreaterThan(calls.indexOf('sync .kvar-target'))
   })
 })
@@ -215,7 +257,12 @@ describe('a failure at any moment', () => {
       hooks.intercept = () => {
         throw failure(code)
       }
-      for (const verb of [() => create(target), () => target.read('there'), () => keys(target), () => target.remove(['a'])]) {
+      for (const verb of [
+        () => create(target),
+        () => target.read('there'),
+        () => keys(target),
+        () => target.remove(['a']),
+      ]) {
         await expect(verb(), code).rejects.toMatchObject({ failure: expected, data: { systemCode: code } })
       }
     }
@@ -262,7 +309,10 @@ describe('a root that vanishes', () => {
         () => target.remove([KEY]),
       ]
       for (const verb of verbs) {
-        await expect(verb()).rejects.toMatchObject({ failure: 'temporary', message: /is gone/ })
+        await expect(verb()).rejects.toMatchObject({
+          failure: 'temporary',
+          message: expect.stringMatching(/is gone/),
+        })
       }
       expect(await readdir(root).catch(() => [])).toEqual([])
       await rm(root, { recursive: true, force: true })
@@ -316,7 +366,8 @@ describe('opening', () => {
   it('lists neither dot names, nor names that are no keys, nor links to folders', async () => {
     const target = await createFolderTarget({ path: root, platform: systemPlatform })
     await create(target)
-    for (const name of ['.DS_Store', 'ltx/0/.hidden', 'ltx/ä', 'ltx/a b']) await writeFile(join(root, name), 'x')
+    for (const name of ['.DS_Store', 'ltx/0/.hidden', 'ltx/ä', 'ltx/a b'])
+      await writeFile(join(root, name), 'x')
     await symlink(join(root, 'ltx'), join(root, 'loop'))
     expect(await keys(target)).toEqual([KEY])
   })
@@ -335,7 +386,9 @@ describe('without links', () => {
     const targets = await Promise.all([1, 2, 3].map(() => createFolderTarget({ path: root, platform })))
     for (let round = 0; round < 10; round++) {
       const outcomes = await Promise.all(
-        targets.map((target) => create(target, `r/${round}`).catch((error: { failure: string }) => error.failure)),
+        targets.map((target) =>
+          create(target, `r/${round}`).catch((error: { failure: string }) => error.failure),
+        ),
       )
       expect(outcomes.filter((outcome) => outcome === 'created')).toHaveLength(1)
       expect(['created', 'exists', 'temporary']).toEqual(expect.arrayContaining(outcomes))

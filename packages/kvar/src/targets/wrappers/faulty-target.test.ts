@@ -76,9 +76,11 @@ describe('faults', () => {
     expect(await read({ kind: 'truncate', keepBytes: 5000 })).toHaveLength(1000)
     await expect(read({ kind: 'break-off', keepBytes: 10 })).rejects.toMatchObject({ failure: 'temporary' })
     const wrong = await read({ kind: 'flip-bit', bit: 13 })
-    expect([...wrong].flatMap((byte, index) => (byte === body[index] ? [] : [[index, byte ^ (body[index] as number)]]))).toEqual([
-      [1, 32],
-    ])
+    expect(
+      [...wrong].flatMap((byte, index) =>
+        byte === body[index] ? [] : [[index, byte ^ (body[index] as number)]],
+      ),
+    ).toEqual([[1, 32]])
     expect(body[1]).toBe(1)
   })
 
@@ -94,7 +96,11 @@ describe('faults', () => {
     const { faulty } = await setUp()
     const stream = (await faulty.read('a')) as AsyncIterable<Uint8Array>
     faulty.offline = true
-    await expect((async () => { for await (const _ of stream); })()).rejects.toMatchObject({ failure: 'temporary' })
+    await expect(
+      (async () => {
+        for await (const _ of stream);
+      })(),
+    ).rejects.toMatchObject({ failure: 'temporary' })
     await expect(faulty.create('d', body, options)).rejects.toMatchObject({ failure: 'temporary' })
     await expect(keys(faulty)).rejects.toMatchObject({ failure: 'temporary' })
     faulty.offline = false
@@ -109,7 +115,9 @@ describe('faults', () => {
         return state / 2 ** 32
       }
       const plan = randomFaults({ fraction }, { 'fail-after': 0.1, 'flip-bit': 0.2, delay: 0.1 })
-      return Array.from({ length: 2000 }, (_, index) => plan({ number: index, verb: index % 2 ? 'read' : 'create', key: 'a' }))
+      return Array.from({ length: 2000 }, (_, index) =>
+        plan({ number: index, verb: index % 2 ? 'read' : 'create', key: 'a' }),
+      )
     }
     const faults = run()
     expect(run()).toEqual(faults)

@@ -37,7 +37,9 @@ const sourceOf = (bytes: Uint8Array, step: number): ObjectSource => ({
 
 describe('trying again', () => {
   it('goes on until it succeeds, waits longer each time, and reports every wait', async () => {
-    const { clock, target, reports } = setUp((call) => (call.number < 5 ? { kind: 'fail-before' } : undefined))
+    const { clock, target, reports } = setUp((call) =>
+      call.number < 5 ? { kind: 'fail-before' } : undefined,
+    )
     expect(await clock.run(target.create('a', body, options))).toBe('created')
     expect(reports.map(({ failedTries }) => failedTries)).toEqual([1, 2, 3, 4])
     expect(reports.map(({ delayMs }) => Math.round(delayMs))).toEqual([200, 400, 800, 1600])
@@ -66,7 +68,7 @@ describe('trying again', () => {
 
   it.each(['denied', 'full', 'permanent'] as const)('does not try again what was %s', async (failure) => {
     const { clock, target, faulty } = setUp(faultFrom(1, { kind: 'fail-before', failure }))
-    const verbs = [
+    const verbs: Array<() => Promise<unknown>> = [
       () => target.create('a', body, options),
       () => target.replace('a', body),
       () => target.read('a'),
@@ -92,11 +94,15 @@ describe('trying again', () => {
 
   it('never waits longer than its limits, whatever happened', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 2000 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (tries, fraction) => {
-        const delayMs = retryDelayMs(DEFAULT_RETRY_POLICY, tries, undefined, { fraction: () => fraction })
-        expect(delayMs).toBeGreaterThanOrEqual(0)
-        expect(delayMs).toBeLessThanOrEqual(DEFAULT_RETRY_POLICY.maxDelayMs)
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 2000 }),
+        fc.double({ min: 0, max: 0.999, noNaN: true }),
+        (tries, fraction) => {
+          const delayMs = retryDelayMs(DEFAULT_RETRY_POLICY, tries, undefined, { fraction: () => fraction })
+          expect(delayMs).toBeGreaterThanOrEqual(0)
+          expect(delayMs).toBeLessThanOrEqual(DEFAULT_RETRY_POLICY.maxDelayMs)
+        },
+      ),
     )
   })
 })
@@ -148,8 +154,11 @@ describe('a create that may have succeeded', () => {
 
 describe('a target that hangs', () => {
   it('ends each try in time, and the call in the end', async () => {
-    const { clock, target, faulty } = setUp(faultFrom(1, { kind: 'hang' }), { maxTries: 2, tryTimeoutMs: 10_000 })
-    const verbs = [
+    const { clock, target, faulty } = setUp(faultFrom(1, { kind: 'hang' }), {
+      maxTries: 2,
+      tryTimeoutMs: 10_000,
+    })
+    const verbs: Array<() => Promise<unknown>> = [
       () => target.create('a', body, options),
       () => target.replace('a', body),
       () => target.read('a'),
@@ -158,7 +167,10 @@ describe('a target that hangs', () => {
     ]
     for (const verb of verbs) {
       const startedMs = clock.nowMs()
-      await expect(clock.run(verb())).rejects.toMatchObject({ failure: 'temporary', message: /No answer in 10 s/ })
+      await expect(clock.run(verb())).rejects.toMatchObject({
+        failure: 'temporary',
+        message: expect.stringMatching(/No answer in 10 s/),
+      })
       expect(clock.nowMs() - startedMs).toBeLessThan(21_000)
     }
     expect(faulty.calls).toHaveLength(10)
@@ -177,7 +189,9 @@ describe('a target that hangs', () => {
   it('gives large bodies more time', async () => {
     const { clock, target } = setUp(faultFrom(1, { kind: 'hang' }), { maxTries: 1, minBytesPerSecond: 1000 })
     const startedMs = clock.nowMs()
-    await expect(clock.run(target.create('a', new Uint8Array(50_000), options))).rejects.toBeInstanceOf(TargetError)
+    await expect(clock.run(target.create('a', new Uint8Array(50_000), options))).rejects.toBeInstanceOf(
+      TargetError,
+    )
     expect(clock.nowMs() - startedMs).toBe(DEFAULT_RETRY_POLICY.tryTimeoutMs + 50_000)
   })
 })
@@ -190,14 +204,18 @@ describe('streams', () => {
       const inner = new MemoryTarget('m', { rangeRead })
       await inner.create('large', large, options)
       let cuts = 0
-      const plan: FaultPlan = () => ({ kind: 'break-off', keepBytes: 40_000 + (rangeRead ? 0 : 40_000 * cuts++) })
+      const plan: FaultPlan = () => ({
+        kind: 'break-off',
+        keepBytes: 40_000 + (rangeRead ? 0 : 40_000 * cuts++),
+      })
       const { clock, target } = setUp(plan, {}, inner)
       const seen = await clock.run(readAll(target, 'large'))
       expect(Buffer.compare(seen as Uint8Array, large)).toBe(0)
       if (!rangeRead) return
       const part: number[] = []
       const reading = (async () => {
-        for await (const chunk of (await target.read('large', { range: { offset: 1000, length: 90_000 } })) ?? []) {
+        for await (const chunk of (await target.read('large', { range: { offset: 1000, length: 90_000 } })) ??
+          []) {
           part.push(...chunk)
         }
       })()
@@ -249,11 +267,17 @@ describe('comparing without memory', () => {
   it('is equal exactly when the bytes are, however they are cut', async () => {
     const pieces = fc.integer({ min: 1, max: 7 })
     await fc.assert(
-      fc.asyncProperty(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ maxLength: 40 }), pieces, pieces, async (a, b, m, n) => {
-        const same = Buffer.compare(a, b) === 0
-        expect(await equalsBody(sourceOf(a, m).open(), sourceOf(b, n))).toBe(same)
-        expect(await equalsBody(sourceOf(a, m).open(), sourceOf(a, n))).toBe(true)
-      }),
+      fc.asyncProperty(
+        fc.uint8Array({ maxLength: 40 }),
+        fc.uint8Array({ maxLength: 40 }),
+        pieces,
+        pieces,
+        async (a, b, m, n) => {
+          const same = Buffer.compare(a, b) === 0
+          expect(await equalsBody(sourceOf(a, m).open(), sourceOf(b, n))).toBe(same)
+          expect(await equalsBody(sourceOf(a, m).open(), sourceOf(a, n))).toBe(true)
+        },
+      ),
     )
   })
 })
