@@ -386,7 +386,7 @@ const HOSTILE_KEYS = [
   '~/a',
   'a*',
   'x'.repeat(2000),
-  'x/'.repeat(1000) + 'x',
+  `${'x/'.repeat(1000)}x`,
 ]
 
 function bytes(text: string): Uint8Array {

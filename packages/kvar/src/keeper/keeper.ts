@@ -63,7 +63,7 @@ export class Keeper {
         const protector = this.#protect(started)
         const outcome = await protector.begin(this.#settings.startTimeoutMs)
         if (outcome === 'owner') {
-          if (started.stale) this.#recovering = this.#recover()
+          if (started.stale) this.#recoverLater()
           return this.#began(started)
         }
         if (appRunning) {
@@ -86,6 +86,12 @@ export class Keeper {
    * After a stale start: as soon as the ledger answers, what happened here follows the newest version
    * if that is the one we began with, and otherwise becomes a branch.
    */
+  #recoverLater(): void {
+    this.#recovering = this.#recover()
+    // It ends without a result when the keeper closes; whoever waits for it hears that.
+    this.#recovering.catch((thrown) => this.#events.tell(toKvarError(thrown).message))
+  }
+
   async #recover(): Promise<void> {
     const started = await resumeDatabase(this.#context(), { afterStale: true })
     await this.#protector?.abandon()

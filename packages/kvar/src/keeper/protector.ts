@@ -189,6 +189,7 @@ export class Protector {
    */
   async flush(signal?: AbortSignal): Promise<{ version: number; targets: string[] }> {
     if (this.fencedBy !== undefined) throw this.fencedBy
+    if (this.#options.started.stale) throw staleError()
     const { sequence, present } = await this.loop.lookNow()
     if (present && sequence > this.#durableSequence) {
       this.appender?.hurry()
@@ -559,4 +560,10 @@ export class Protector {
     ])
     return undefined
   }
+}
+
+function staleError(): KvarError {
+  return new KvarError('UNREACHABLE', 'The targets did not answer at start, so nothing can be stored yet', {
+    hint: 'it goes on by itself as soon as they answer',
+  })
 }

@@ -3,6 +3,7 @@
  * that can be restored by itself; a stranger's log is not touched.
  * Method: one situation a test, on targets in memory, with every version compared byte by byte.
  */
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { History, LINEAGE, START_MS } from '../../../../tests/support/log-history.ts'
 import { MemoryTarget } from '../../../../tests/support/memory-target.ts'

@@ -2,6 +2,7 @@
 // with the name of the variable where it belongs. Method: the folder scheme as it is, and an invented
 // remote scheme for what only remote targets have.
 
+import { resolve } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { KvarError } from '../errors.ts'
@@ -54,11 +55,9 @@ describe('folders', () => {
   it('have a URL without spaces that means the same folder again', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'grapheme', minLength: 1 }), { minLength: 1 }), (parts) => {
-        const path = `/${parts.join('/').replaceAll('\0', '')}`.replace(/\/+$/, '/x')
-        const url = folderUrl(path)
-        expect(url).not.toMatch(/\s/)
-        expect(parse(url).url).toBe(folderUrl(parse(url).path as string))
-        if (!/(^|\/)\.{0,2}(\/|$)/.test(path.slice(1))) expect(parse(url).path).toBe(path)
+        const path = resolve(`/${parts.join('/').replaceAll('\0', '')}`)
+        expect(folderUrl(path)).not.toMatch(/\s/)
+        expect(parse(folderUrl(path)).path).toBe(path)
       }),
     )
   })

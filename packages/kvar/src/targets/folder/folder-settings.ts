@@ -9,7 +9,6 @@ export interface FolderSettings {
 
 /** The folder's own view of a setting that `parseTargetUrl` has checked already. */
 export function readFolderSettings(setting: TargetSetting): FolderSettings {
-  const { path } = setting
-  assert(path !== undefined && path.startsWith('/'), 'a folder target has an absolute path')
-  return { path }
+  assert(setting.path !== undefined, 'the settings give every folder target a path')
+  return { path: setting.path }
 }
