@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { KvarError, type KvarErrorJson } from '../errors.ts'
+import type { RestoreProgress } from '../log/restore.ts'
 import { sleep } from '../platform/clock.ts'
 import { connect, type LineConnection } from '../platform/local-socket.ts'
 import type { Platform } from '../platform/platform.ts'
@@ -29,6 +30,9 @@ export interface KeeperClientOptions {
   onStatus?: (status: KeeperStatus) => void
   onFenced?: (error: KvarError) => void
   onTell?: (sentence: string) => void
+  onProgress?: (progress: RestoreProgress) => void
+  /** Of an attached client only: the keeper has ended. */
+  onGone?: () => void
 }
 
 interface Call {
@@ -51,6 +55,8 @@ export class KeeperClient {
   #closed = false
   #started = false
   #watching = false
+  /** Attached to ask: it starts no keeper, not even in place of one that died. */
+  #attachOnly = false
   #reconnecting: Promise<void> | undefined
   report: StartReport | undefined
 
@@ -67,14 +73,33 @@ export class KeeperClient {
     return client
   }
 
-  /** Connects only if a keeper is running already. */
-  static async attach(options: KeeperClientOptions): Promise<KeeperClient | undefined> {
+  /**
+   * Connects only if a keeper is running already.
+   *
+   * @param settings.waitForStart false: answers at once, also while the keeper is still restoring
+   */
+  static async attach(
+    options: KeeperClientOptions,
+    settings: { waitForStart: boolean } = { waitForStart: true },
+  ): Promise<KeeperClient | undefined> {
     const client = new KeeperClient(options)
+    client.#attachOnly = true
     const address = await client.#readAddress()
     const connection = address === undefined ? undefined : await connect(address.socket)
     if (address === undefined || connection === undefined) return undefined
-    client.report = await client.#greet(connection, address, false)
+    const greeting = client.#greet(connection, address, false)
+    try {
+      // The keeper answers in order: a refused greeting shows in the first call.
+      if (settings.waitForStart) client.report = await greeting
+      else await client.call('status', {}).catch(() => greeting)
+    } catch (thrown) {
+      client.detach()
+      throw thrown
+    } finally {
+      greeting.catch(() => undefined)
+    }
     client.#started = true
+    client.#hold()
     return client
   }
 
@@ -159,7 +184,9 @@ export class KeeperClient {
     connection.onLine((line) => this.#onLine(line))
     connection.onClose(() => this.#onClose(connection))
     const { settings, role } = this.#options
-    return this.#send('hello', { protocol: PROTOCOL, nonce: address.nonce, settings, role, appRunning })
+    const attachOnly = this.#attachOnly
+    const { nonce } = address
+    return this.#send('hello', { protocol: PROTOCOL, nonce, settings, role, appRunning, attachOnly })
   }
 
   #onLine(line: string): void {
@@ -176,6 +203,7 @@ export class KeeperClient {
   #onEvent(message: Extract<KeeperLine, { event: string }>): void {
     if (message.event === 'status') this.#options.onStatus?.(message.data)
     else if (message.event === 'fenced') this.#options.onFenced?.(KvarError.fromJSON(message.data))
+    else if (message.event === 'progress') this.#options.onProgress?.(message.data)
     else this.#options.onTell?.(message.data)
   }
 
@@ -184,9 +212,11 @@ export class KeeperClient {
     this.#connection = undefined
     const open = [...this.#calls.values()]
     this.#calls.clear()
-    const survives = (call: Call) => this.#started && !this.#closed && SURVIVING.has(call.method)
+    const reconnects = this.#started && !this.#closed && !this.#attachOnly
+    const survives = (call: Call) => reconnects && SURVIVING.has(call.method)
     for (const call of open) if (!survives(call)) call.reject(gone())
-    if (this.#closed || !this.#started) return
+    if (this.#attachOnly && !this.#closed) this.#options.onGone?.()
+    if (!reconnects) return
     this.#reconnecting ??= this.#reconnect().finally(() => {
       this.#reconnecting = undefined
     })
@@ -270,6 +300,7 @@ const SURVIVING = new Set<KeeperMethod>([
   'backupToJson',
   'status',
   'versions',
+  'branches',
   'watch',
 ])
 

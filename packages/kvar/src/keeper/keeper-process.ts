@@ -1,4 +1,5 @@
 import { KvarError, toKvarError, unreachable } from '../errors.ts'
+import type { RestoreProgress } from '../log/restore.ts'
 import type { Timer } from '../platform/clock.ts'
 import { writeFileAtomically } from '../platform/files.ts'
 import { type LineConnection, type LineServer, listen, socketPath } from '../platform/local-socket.ts'
@@ -19,6 +20,7 @@ export const LEAVE_MS = 8000
 const LINGER_MS = 250
 /** Status events are gathered: watchers get at most this many a second. */
 const STATUS_PAUSE_MS = 100
+const PROGRESS_PAUSE_MS = 200
 
 export interface KeeperProcessEnds {
   log: (sentence: string) => void
@@ -49,6 +51,7 @@ export class KeeperProcess {
   #leaving: Timer | undefined
   #closing = false
   #statusTimer: Timer | undefined
+  #nextProgressMs = 0
 
   private constructor(databasePath: string, platform: Platform, ends: KeeperProcessEnds, lock: MachineLock) {
     this.#databasePath = databasePath
@@ -148,6 +151,8 @@ export class KeeperProcess {
         return keeper.checkAndRestore()
       case 'versions':
         return keeper.versions(message.params)
+      case 'branches':
+        return keeper.branches()
       case 'restore':
         return keeper.restore(message.params)
       case 'leave':
@@ -166,6 +171,9 @@ export class KeeperProcess {
     }
     if (this.#closing) throw new KvarError('KEEPER_GONE', 'The keeper is just leaving', { hint: 'try again' })
     this.#assertSameTargets(params)
+    if (params.attachOnly === true && this.#started === undefined) {
+      throw new KvarError('KEEPER_GONE', 'The keeper has not been started yet', { hint: 'try again' })
+    }
     client.greeted = true
     client.role = params.role
     this.#leaving?.cancel()
@@ -194,6 +202,7 @@ export class KeeperProcess {
     this.#keeper = new Keeper({ ...params.settings, databasePath: this.#databasePath }, this.#platform, {
       changed: () => this.#tellStatus(),
       fenced: (error) => this.#tellAll({ event: 'fenced', data: error.toJSON() }),
+      progress: (progress) => this.#tellProgress(progress),
       tell: (sentence) => {
         this.#ends.log(sentence)
         this.#tellAll({ event: 'tell', data: sentence })
@@ -230,6 +239,14 @@ export class KeeperProcess {
       const data = this.#keeper.status()
       for (const watcher of watchers) send(watcher, { event: 'status', data })
     })
+  }
+
+  /** A restore counts every chunk; people and pipes get a few lines a second, and the last one. */
+  #tellProgress(data: RestoreProgress): void {
+    const nowMs = this.#platform.clock.monotonicMs()
+    if (nowMs < this.#nextProgressMs && data.bytesDone < data.bytesTotal) return
+    this.#nextProgressMs = nowMs + PROGRESS_PAUSE_MS
+    this.#tellAll({ event: 'progress', data })
   }
 
   #tellAll(line: KeeperLine): void {

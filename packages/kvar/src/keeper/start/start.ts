@@ -4,7 +4,7 @@ import { createBranch } from '../../log/branches.ts'
 import { fillFrom } from '../../log/complete-log.ts'
 import { assertSameLineage, lineageText } from '../../log/lineage.ts'
 import { imageSource } from '../../log/page-source.ts'
-import { type RestoredImage, restoreToFile } from '../../log/restore.ts'
+import { type RestoredImage, type RestoreProgress, restoreToFile } from '../../log/restore.ts'
 import type { VersionInfo } from '../../log/version-log.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { hostName } from '../../platform/processes.ts'
@@ -41,6 +41,7 @@ export interface StartContext {
   nodeId: bigint
   /** Says what a long start is doing, for logs and progress. */
   tell: (sentence: string) => void
+  progress?: (progress: RestoreProgress) => void
   signal?: AbortSignal | undefined
 }
 
@@ -270,6 +271,7 @@ async function restoreHeadTo(
   const { platform, targets, signal } = context
   const head = found.head
   assert(head !== undefined, 'a restore without a head')
+  const onProgress = context.progress === undefined ? {} : { onProgress: context.progress }
   let first: KvarError | undefined
   for (const target of [targets.ledger, ...targets.followers]) {
     if (target === undefined) continue
@@ -277,7 +279,7 @@ async function restoreHeadTo(
       const log = await target.log()
       const plan = await log.plan({ kind: 'version', version: head.version })
       await platform.files.remove(path)
-      const image = await restoreToFile({ log, plan, path, platform, ...(signal ? { signal } : {}) })
+      const image = await restoreToFile({ log, plan, path, platform, ...onProgress, ...(signal ? { signal } : {}) })
       if (head.databaseChecksum !== undefined && image.databaseChecksum !== head.databaseChecksum) {
         throw new KvarError('DAMAGED', `Version ${head.version} on ${log.name} is not the ledger’s`)
       }

@@ -1,0 +1,85 @@
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { Content, Item } from './proof-model.ts'
+import { moduleOf } from './proof-product.ts'
+
+type Restore = typeof import('../../packages/kvar/src/log/restore.ts')
+type Log = typeof import('../../packages/kvar/src/log/version-log.ts')
+type Branches = typeof import('../../packages/kvar/src/log/branches.ts')
+type Folder = typeof import('../../packages/kvar/src/targets/folder/folder-target.ts')
+type System = typeof import('../../packages/kvar/src/platform/system.ts')
+
+const product = {
+  restore: (await import(moduleOf('log/restore.js'))) as Restore,
+  log: (await import(moduleOf('log/version-log.js'))) as Log,
+  branches: (await import(moduleOf('log/branches.js'))) as Branches,
+  folder: (await import(moduleOf('targets/folder/folder-target.js'))) as Folder,
+  platform: ((await import(moduleOf('platform/system.js'))) as System).systemPlatform,
+}
+
+const NOTHING: Content = { integrity: 'ok', tokens: [], items: new Map() }
+
+/** What a database of the proof's apps holds, asked through SQLite like any other reader. */
+export function readContent(path: string): Content {
+  if (!fs.existsSync(path) || fs.statSync(path).size === 0) return NOTHING
+  // Read-only: the loop must not be the one that mends a journal or empties a WAL.
+  const database = new DatabaseSync(path, { timeout: 5000, readOnly: true })
+  try {
+    const integrity = String(database.prepare('PRAGMA integrity_check').get()?.integrity_check)
+    const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
+    if (!tables.some(({ name }) => name === 'items')) return { ...NOTHING, integrity }
+    const tokens = database.prepare('SELECT token FROM tokens ORDER BY token').all()
+    const rows = database.prepare('SELECT id, token, text FROM items').all()
+    return {
+      integrity,
+      tokens: tokens.map((row) => Number(row.token)),
+      items: new Map(rows.map((row) => [Number(row.id), row as unknown as Item])),
+    }
+  } finally {
+    database.close()
+  }
+}
+
+/** Restores the newest version of the log in a folder to a file of its own, and reads it. */
+export async function restoredContent(targetFolder: string, scratchFolder: string): Promise<Content> {
+  const target = await openFolder(targetFolder)
+  try {
+    const log = new product.log.VersionLog(target)
+    if ((await log.findHead()) === undefined) return NOTHING
+    return await contentOf(log, scratchFolder)
+  } finally {
+    await target.close()
+  }
+}
+
+/** What was set aside on a target. */
+export async function branchContents(targetFolder: string, scratchFolder: string): Promise<Content[]> {
+  const target = await openFolder(targetFolder)
+  try {
+    const branches = await product.branches.listBranches(target)
+    const contents: Content[] = []
+    for (const { id } of branches)
+      contents.push(await contentOf(product.branches.branchLog(target, id), scratchFolder))
+    return contents
+  } finally {
+    await target.close()
+  }
+}
+
+type VersionLog = InstanceType<Log['VersionLog']>
+
+async function contentOf(log: VersionLog, scratchFolder: string): Promise<Content> {
+  const path = join(scratchFolder, 'restored.db')
+  try {
+    const plan = await log.plan({ kind: 'latest' })
+    await product.restore.restoreToFile({ log, plan, path, platform: product.platform })
+    return readContent(path)
+  } finally {
+    for (const suffix of ['', '-wal', '-shm', '-journal']) fs.rmSync(path + suffix, { force: true })
+  }
+}
+
+function openFolder(path: string) {
+  return product.folder.createFolderTarget({ path, url: `folder:${path}`, platform: product.platform })
+}
