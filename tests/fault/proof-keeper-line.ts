@@ -22,16 +22,16 @@ export function keeperSettings(databasePath: string, options: Record<string, unk
 }
 
 /**
- * Asks the running keeper of a database to flush, for apps that know nothing of Kvar. It never starts
+ * Asks the running keeper of a database something, for apps that know nothing of Kvar. It never starts
  * a keeper: when ours dies, whoever owns it has to notice.
  *
  * @returns false when there is no keeper, or it ended before it answered
  * @throws Error with the keeper's sentence when it refuses
  */
-export async function flushThroughSocket(
+export async function askKeeper(
   addressPath: string,
   settings: KeeperSettings,
-  method: 'flush' | 'status' = 'flush',
+  method: 'flush' | 'status',
 ): Promise<unknown> {
   const address = readAddress(addressPath)
   if (address === undefined) return false

@@ -38,7 +38,7 @@ export class History {
   #done = new Set<number>()
   #ackedUpTo = 0
   #nextToken = 1
-  readonly counts = { asked: 0, acknowledged: 0 }
+  readonly counts = { asked: 0, acknowledged: 0, refused: 0 }
 
   get nextToken(): number {
     return this.#nextToken
@@ -57,6 +57,7 @@ export class History {
   /** The transaction failed, so it must never be seen. */
   gone(token: number): void {
     if (this.#asked.at(-1) === token) this.#asked.pop()
+    this.counts.refused += 1
   }
 
   acknowledge(upTo: number): void {

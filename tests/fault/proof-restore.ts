@@ -81,5 +81,5 @@ async function contentOf(log: VersionLog, scratchFolder: string): Promise<Conten
 }
 
 function openFolder(path: string) {
-  return product.folder.createFolderTarget({ path, url: `folder:${path}`, platform: product.platform })
+  return product.folder.createFolderTarget({ path, platform: product.platform })
 }

@@ -2,7 +2,7 @@ import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AppProcess, type AppOrder } from './proof-app.ts'
-import { flushThroughSocket, keeperSettings } from './proof-keeper-line.ts'
+import { askKeeper, keeperSettings } from './proof-keeper-line.ts'
 import { type Content, History, Violation } from './proof-model.ts'
 import { childrenOf, kill, killKeepers, keepersOf, until } from './proof-processes.ts'
 import { commandLine, moduleOf } from './proof-product.ts'
@@ -142,6 +142,28 @@ export class Site {
     await this.#flushUntilAnswered()
   }
 
+  /** Every target holds everything. */
+  async settle(): Promise<void> {
+    if (this.kind.app === 'node') {
+      await this.#app.ask('settle', 'settled')
+      return this.#app.assertNoTrouble()
+    }
+    await this.#flushUntilAnswered()
+    await this.#targetsAreEven()
+  }
+
+  async #targetsAreEven(): Promise<void> {
+    const settings = keeperSettings(this.databasePath, this.order.settings)
+    const end = Date.now() + 45_000
+    for (;;) {
+      const answer = await askKeeper(join(this.stateFolder, 'keeper.json'), settings, 'status')
+      const status = answer as { durableVersion: number; targets: Array<{ version: number }> } | false
+      if (status !== false && status.targets.every((one) => one.version >= status.durableVersion)) return
+      if (Date.now() > end) throw new Violation('stuck', 'a target does not catch up')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
   async #flushUntilAnswered(): Promise<void> {
     const end = Date.now() + 30_000
     while (!(await this.#flushThroughSocket())) {
@@ -153,7 +175,7 @@ export class Site {
   async #flushThroughSocket(): Promise<boolean> {
     const upTo = this.history.lastDone
     const settings = keeperSettings(this.databasePath, this.order.settings)
-    const answer = await flushThroughSocket(join(this.stateFolder, 'keeper.json'), settings)
+    const answer = await askKeeper(join(this.stateFolder, 'keeper.json'), settings, 'flush')
     if (answer !== false) this.history.acknowledge(upTo)
     return answer !== false
   }

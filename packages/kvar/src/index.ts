@@ -17,4 +17,4 @@ export type {
   RestoreOptions,
   VersionSummary,
 } from './persistence-types.ts'
-export { VERSION } from './version.ts'
+export { VERSION } from './settings/version.ts'

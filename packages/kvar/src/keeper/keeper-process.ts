@@ -163,7 +163,11 @@ export class KeeperProcess {
   }
 
   #hello(client: Client, params: KeeperMethods['hello']['params']): Promise<StartReport> {
-    if (params.nonce !== this.#nonce) throw new KvarError('USAGE', 'That is not this keeper’s nonce')
+    if (params.nonce !== this.#nonce) {
+      // The address of a keeper that was killed stands in keeper.json until we have written ours: the
+      // client has to read it again.
+      throw new KvarError('KEEPER_GONE', 'That is not this keeper’s nonce', { hint: 'try again' })
+    }
     if (params.protocol !== PROTOCOL) {
       throw new KvarError('UNSUPPORTED', 'The running keeper belongs to another version of Kvar', {
         hint: 'stop every app and command that uses this database, then start again',

@@ -1,15 +1,24 @@
 import { KvarError, toKvarError } from '../errors.ts'
-import { restoreToFile } from '../log/restore.ts'
+import { type RestoreProgress, restoreToFile } from '../log/restore.ts'
 import type { RestoreWant } from '../log/restore-plan.ts'
-import type { FlushResult, RestoreOptions, VersionSummary } from '../persistence-types.ts'
+import type { FlushResult, RestoreOptions } from '../persistence-types.ts'
 import type { Platform } from '../platform/platform.ts'
 import { processId } from '../platform/processes.ts'
 import { randomUint64 } from '../platform/random.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { backupCopyPath, jsonCopyPath, stateFolder } from '../settings/names.ts'
-import { VERSION } from '../version.ts'
+import { VERSION } from '../settings/version.ts'
 import { buildStatus } from './build-status.ts'
+import { keepAside } from './keep-aside.ts'
+import {
+  type BranchLine,
+  findBranchLog,
+  listBranchLines,
+  listVersionLines,
+  type VersionLine,
+} from './list-log.ts'
 import { Protector } from './protector.ts'
+import type { Replaced } from './protocol.ts'
 import { replaceContent } from './replace-content.ts'
 import { restoreFromCopy } from './start/copy-restore.ts'
 import { resumeDatabase } from './start/resume.ts'
@@ -25,6 +34,7 @@ export interface KeeperEvents {
   changed: () => void
   fenced: (error: KvarError) => void
   tell: (sentence: string) => void
+  progress?: (progress: RestoreProgress) => void
 }
 
 /** One database under protection: its start, its protector, and the verbs that clients call. */
@@ -114,6 +124,7 @@ export class Keeper {
       targets: this.#targets,
       nodeId: this.#nodeId,
       tell: this.#events.tell,
+      progress: (progress) => this.#events.progress?.(progress),
       signal: this.#abort.signal,
     }
   }
@@ -180,7 +191,7 @@ export class Keeper {
   async restoreFromFile(
     kind: 'json' | 'backup',
     options: { path?: string; force?: boolean },
-  ): Promise<{ rows: number; version: number }> {
+  ): Promise<{ rows: number } & Replaced> {
     const { databasePath, schema } = this.#settings
     const beside = kind === 'json' ? jsonCopyPath(databasePath) : backupCopyPath(databasePath)
     const protector = this.#running
@@ -193,33 +204,38 @@ export class Keeper {
       { kind, path },
       { databasePath: scratch, schema, platform: this.#platform },
     )
-    await this.#replace(scratch, options.force === true)
-    return { rows, version: protector.memory.version }
+    return { rows, ...(await this.#replace(scratch, options.force === true)) }
   }
 
-  async restore(options: RestoreOptions): Promise<{ version: number; restoredFrom: number }> {
+  /** Brings an older version, or a branch, back as the next version. */
+  async restore(options: RestoreOptions & { branch?: string }): Promise<{ restoredFrom: number } & Replaced> {
     const protector = this.#running
-    const log = protector.log
-    if (log === undefined)
+    if (protector.log === undefined)
       throw new KvarError('NO_BACKUP', 'No target is set, so there is no log to restore from')
     await protector.flush()
+    const { branch } = options
+    const log = branch === undefined ? protector.log : await findBranchLog(this.#targets.all, branch)
     const plan = await log.plan(wanted(options))
     const path = protector.scratchPath('restore-in-place.tmp')
     await this.#platform.files.remove(path)
-    await restoreToFile({ log, plan, path, platform: this.#platform })
-    await this.#replace(path, true)
-    return { version: protector.memory.version, restoredFrom: plan.version }
+    const onProgress = (progress: RestoreProgress) => this.#events.progress?.(progress)
+    await restoreToFile({ log, plan, path, platform: this.#platform, onProgress })
+    return { restoredFrom: plan.version, ...(await this.#replace(path, true)) }
   }
 
   /** The old content is stored first, and the new one becomes the next version: every restore can be undone (R2). */
-  async #replace(scratch: string, force: boolean): Promise<void> {
+  async #replace(scratch: string, force: boolean): Promise<Replaced> {
     const protector = this.#running
     const { databasePath } = this.#settings
     try {
-      await protector.flush()
+      const { version: previousVersion } = await protector.flush()
+      // Without force nothing is replaced that has rows.
+      const isOnlyHere = force && protector.log === undefined
+      const aside = isOnlyHere ? await keepAside(databasePath, protector.loop, this.#platform) : null
       const pageSize = protector.loop.capture.table?.pageSize
       await replaceContent({ databasePath, newFile: scratch, force, pageSize, platform: this.#platform })
-      await protector.flush()
+      const { version } = await protector.flush()
+      return { version, previousVersion, aside }
     } finally {
       await this.#platform.files.remove(scratch)
     }
@@ -236,20 +252,13 @@ export class Keeper {
     return this.start(false)
   }
 
-  async versions(options: { limit?: number }): Promise<VersionSummary[]> {
+  async versions(options: { limit?: number; details?: boolean }): Promise<VersionLine[]> {
     const log = this.#running.log
-    if (log === undefined) return []
-    const newest = []
-    for await (const file of log.listVersions()) newest.push(file)
-    return newest
-      .reverse()
-      .slice(0, options.limit ?? 50)
-      .map((file) => ({
-        version: file.maxVersion,
-        time: new Date(file.modifiedAtMs).toISOString(),
-        sizeBytes: file.sizeBytes,
-        pageCount: null,
-      }))
+    return log === undefined ? [] : listVersionLines(log, options)
+  }
+
+  async branches(): Promise<BranchLine[]> {
+    return listBranchLines(this.#targets.all)
   }
 
   status(): KeeperStatus {

@@ -12,7 +12,8 @@ if (databasePath === undefined) {
 }
 
 const keeperProcess = await KeeperProcess.open(databasePath, systemPlatform, {
-  log: (sentence) => process.stderr.write(`${new Date().toISOString()} ${sentence}\n`),
+  log: (sentence) =>
+    process.stderr.write(`${new Date(systemPlatform.clock.nowMs()).toISOString()} ${sentence}\n`),
   exit: (code) => process.exit(code),
 })
 if (keeperProcess === undefined) process.exit(11)

@@ -1,18 +1,19 @@
 import { Capture } from '../capture/capture.ts'
 import { assert, KvarError, toKvarError } from '../errors.ts'
 import { createBranch } from '../log/branches.ts'
-import { buildClaim, nextTimestampMs } from '../log/claim.ts'
+import { nextTimestampMs } from '../log/claim.ts'
 import { Ledger } from '../log/ledger.ts'
-import { assertSameLineage, createLineage, lineageNumber } from '../log/lineage.ts'
+import { lineageNumber } from '../log/lineage.ts'
 import { imageSource } from '../log/page-source.ts'
 import type { VersionInfo, VersionLog } from '../log/version-log.ts'
-import { sleep, type Timer } from '../platform/clock.ts'
+import { sleep } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
 import { hostName } from '../platform/processes.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { Appender, fencedError, QUEUE_LIMIT } from './appender.ts'
 import { CaptureLoop } from './capture-loop.ts'
 import { Copier, type VersionImage } from './copier.ts'
+import { CutSchedule } from './cut-schedule.ts'
 import { FollowerTask } from './follower-task.ts'
 import { HeadRecord } from './head-record.ts'
 import { type Image, writeImage } from './image-writer.ts'
@@ -21,7 +22,8 @@ import { Snapshots } from './snapshots.ts'
 import type { Started } from './start/start.ts'
 import { type KeeperMemory, type StateStore, saltsOf } from './state-store.ts'
 import { waitForTakeBack } from './take-back.ts'
-import { assertCanBeLedger, type TargetInUse, type TargetSet } from './target-set.ts'
+import { adoptLog, claimVersion, notTaken } from './take-log.ts'
+import type { TargetInUse, TargetSet } from './target-set.ts'
 import { cutVersion, type PreparedVersion } from './version-cutter.ts'
 import { Waiters } from './waiters.ts'
 
@@ -58,12 +60,8 @@ export class Protector {
   readonly #recent: RecentVersions
   readonly #waiters = new Waiters()
   readonly #head: HeadRecord
-  /** The captured state that the newest cut version shows. */
-  #cutSequence = 0
+  readonly #schedule: CutSchedule
   #durableSequence = 0
-  #dirtySinceMs: number | undefined
-  #cutTimer: Timer | undefined
-  #cutting: Promise<void> | undefined
   readonly #snapshots: Snapshots | undefined
   #closing = false
   #onFirst: ((outcome: 'stored' | 'lost') => void) | undefined
@@ -99,6 +97,7 @@ export class Protector {
         present: (present) => this.#setPresent(present),
       },
     })
+    this.#schedule = this.#makeSchedule()
     this.copier = this.#makeCopier()
     this.appender =
       started.found === undefined
@@ -114,72 +113,37 @@ export class Protector {
   /** Takes the log over, then goes on by itself. `lost`: another keeper was faster, start anew. */
   async begin(deadlineMs: number): Promise<'owner' | 'lost'> {
     const { present } = await this.loop.lookNow()
-    await this.#adoptLog()
+    const { started, platform } = this.#options
+    if (started.found !== undefined) await adoptLog(started.found, this.memory, platform)
     if (present && this.appender !== undefined) {
       const first = await this.#appendFirst(deadlineMs)
       if (first === 'lost') return 'lost'
-    } else if (present) await this.#considerCut(true)
+    } else if (present) await this.#schedule.consider(true)
     this.loop.start()
     this.#followLedger()
-    this.copier.request(this.#cutSequence + 1)
+    this.copier.request(this.#schedule.sequence + 1)
     return 'owner'
   }
 
   /** The first version of a keeper's life: what is new, or a claim that changes nothing (R4). */
   async #appendFirst(deadlineMs: number): Promise<'stored' | 'lost'> {
-    const { started, platform, nodeId } = this.#options
-    const capture = this.loop.capture
-    assert(this.appender !== undefined && capture.table !== undefined, 'a first append without a log')
+    const { started, platform, nodeId, settings } = this.#options
+    const { capture } = this.loop
     const done = new Promise<'stored' | 'lost'>((resolve) => {
       this.#onFirst = resolve
     })
-    const unchanged = started.head !== undefined && capture.sequence === 0
-    if (!unchanged) await this.#considerCut(true)
+    if (started.head === undefined || capture.sequence > 0) await this.#schedule.consider(true)
     else {
-      const page1 = capture.readPage(1)
-      if (page1 === undefined || started.head === undefined) return 'lost'
-      const databaseChecksum = capture.table.databaseChecksum
-      const lineage = lineageNumber(this.memory.lineage)
-      const claim = buildClaim({
-        head: started.head,
-        databaseChecksum,
-        page1,
-        nodeId,
-        lineage,
-        nowMs: platform.clock.nowMs(),
-      })
-      const { pageSize, pageCount } = capture.table
-      const rest = { pageSize, pageCount, sequence: 0, changed: [], wholeImage: false, file: undefined }
-      this.appender.push({ ...claim, ...rest, position: capture.position() })
+      const claim = claimVersion({ capture, head: started.head, memory: this.memory, nodeId, platform })
+      if (claim === undefined) return 'lost'
+      this.appender?.push(claim)
     }
     const late = sleep(platform.clock, deadlineMs).then(() => 'late' as const)
     const outcome = await Promise.race([done, late])
     this.#onFirst = undefined
     if (outcome !== 'late') return outcome
-    if (this.#options.settings.onUnreachable === 'stale') return 'stored'
-    throw new KvarError(
-      'UNREACHABLE',
-      `The ledger does not take a version: ${this.ledgerProblem?.message ?? 'no answer'}`,
-      {
-        hint: 'mend the connection, or set KVAR_ON_UNREACHABLE=stale to go on with what is here',
-        cause: this.ledgerProblem,
-      },
-    )
-  }
-
-  /** An empty ledger gets its lineage, after it has proved that it refuses a second create. */
-  async #adoptLog(): Promise<void> {
-    const { started, platform } = this.#options
-    if (started.found === undefined) return
-    const { target } = started.found.log
-    if (started.head === undefined) await assertCanBeLedger(target, platform)
-    const wanted = { lineage: this.memory.lineage, createdAtMs: platform.clock.nowMs() }
-    const { lineage } =
-      started.found.lineage === undefined
-        ? await createLineage(target, wanted)
-        : { lineage: started.found.lineage }
-    if (started.head !== undefined) assertSameLineage(target, lineage, this.memory.lineage)
-    else this.memory.lineage = lineage
+    if (settings.onUnreachable === 'stale') return 'stored'
+    throw notTaken(this.ledgerProblem)
   }
 
   /**
@@ -194,7 +158,7 @@ export class Protector {
     if (present && sequence > this.#durableSequence) {
       this.appender?.hurry()
       const waited = this.#waiters.until(() => this.#durableSequence >= sequence, signal)
-      void this.#considerCut(true)
+      void this.#schedule.consider(true)
       await waited
     }
     const version = this.memory.version
@@ -248,57 +212,34 @@ export class Protector {
   }
 
   #onChanged(): void {
-    this.#dirtySinceMs ??= this.#options.platform.clock.monotonicMs()
-    void this.#considerCut(false)
+    void this.#schedule.consider()
     this.#options.changed()
   }
 
-  /** Cuts a version when somebody waits, the interval is over, or too much is pending. */
-  async #considerCut(now: boolean): Promise<void> {
-    if (this.#cutting !== undefined || this.fencedBy !== undefined) return
-    const { capture } = this.loop
-    if (capture.sequence <= this.#cutSequence || (this.appender?.queue.length ?? 0) > 0) return
-    const { settings, platform } = this.#options
-    const waitedMs = platform.clock.monotonicMs() - (this.#dirtySinceMs ?? platform.clock.monotonicMs())
-    if (!now && !this.#waiters.waiting && !capture.pending.overflowed && waitedMs < settings.intervalMs) {
-      this.#cutTimer?.cancel()
-      this.#cutTimer = platform.clock.startTimer(
-        settings.intervalMs - waitedMs,
-        () => void this.#considerCut(true),
-      )
-      return
-    }
-    this.#cutting = this.#cutUntilDone().finally(() => {
-      this.#cutting = undefined
+  #makeSchedule(): CutSchedule {
+    const { settings, platform, started } = this.#options
+    return new CutSchedule({
+      loop: this.loop,
+      platform,
+      intervalMs: settings.intervalMs,
+      isAwaited: () => this.#waiters.waiting,
+      // Without knowing the newest version nothing may be numbered.
+      isHalted: () => started.stale || this.fencedBy !== undefined || (this.appender?.queue.length ?? 0) > 0,
+      make: () => this.#makeVersion(),
+      cut: (version) => {
+        this.copier.request(version.sequence)
+        if (this.appender === undefined) return this.#confirmed(version)
+        this.appender.push(version)
+      },
+      trouble: (error) => this.#setProblem(error),
     })
-    await this.#cutting
-    // Somebody may have begun to wait for what was captured during the cut.
-    if (this.#waiters.waiting) void this.#considerCut(false)
   }
 
-  async #cutUntilDone(): Promise<void> {
-    for (;;) {
-      try {
-        if (await this.loop.exclusively(() => this.#cut())) return
-        await this.loop.lookNow()
-      } catch (thrown) {
-        this.#setProblem(toKvarError(thrown))
-        return
-      }
-    }
-  }
-
-  /** Runs exclusively. False when a page has to be looked at again first. */
-  async #cut(): Promise<boolean> {
-    const { capture } = this.loop
-    if (!capture.consistent || capture.table === undefined || capture.table.pageCount === 0)
-      return capture.table === undefined
-    // Without knowing the newest version nothing may be numbered.
-    if (this.#options.started.stale || capture.sequence <= this.#cutSequence) return true
+  #makeVersion(): Promise<PreparedVersion | undefined> {
     const { platform, nodeId, store } = this.#options
     const before = this.appender?.newest ?? this.memory
-    const prepared = await cutVersion({
-      capture,
+    return cutVersion({
+      capture: this.loop.capture,
       version: before.version + 1,
       timestampMs: nextTimestampMs(before.timestampMs, platform.clock.nowMs()),
       nodeId,
@@ -306,16 +247,6 @@ export class Protector {
       folder: store.folder,
       platform,
     })
-    if (prepared === undefined) return false
-    capture.pending.clear()
-    capture.wholeImage = false
-    this.#cutSequence = prepared.sequence
-    this.#dirtySinceMs = undefined
-    this.#cutTimer?.cancel()
-    if (this.appender === undefined) await this.#confirmed(prepared)
-    else this.appender.push(prepared)
-    this.copier.request(prepared.sequence)
-    return true
   }
 
   #makeAppender(ledger: Ledger): Appender {
@@ -349,7 +280,7 @@ export class Protector {
     this.#followLedger()
     this.#waiters.check()
     this.#options.changed()
-    void this.#considerCut(false)
+    void this.#schedule.consider()
   }
 
   #followLedger(): void {
@@ -399,11 +330,11 @@ export class Protector {
       for (const version of appender.queue) {
         for (const [pageNumber] of version.changed) this.loop.capture.pending.mark(pageNumber)
       }
-      this.#cutSequence = this.#durableSequence
+      this.#schedule.rewind(this.#durableSequence)
       appender.resume()
     })
     this.ledgerProblem = undefined
-    await this.#considerCut(true)
+    await this.#schedule.consider(true)
   }
 
   /** Fenced for good: what the log does not hold is kept as a branch, then everybody is told. */
@@ -476,7 +407,7 @@ export class Protector {
           (this.appender?.queue.length ?? 0) < QUEUE_LIMIT &&
           this.fencedBy === undefined &&
           !this.#options.started.stale
-        if (capture.sequence > this.#cutSequence && !(room && (await this.#cut()))) {
+        if (capture.sequence > this.#schedule.sequence && !(room && (await this.#schedule.cutNow()))) {
           // The ledger is far behind: the copy shows a state that has no version yet.
           return { ...image, version: 0, timeMs: platform.clock.nowMs(), sequence: capture.sequence }
         }
@@ -519,6 +450,7 @@ export class Protector {
   /** Lets go without storing anything: the start is made anew. */
   async abandon(): Promise<void> {
     this.#closing = true
+    this.#schedule.stop()
     this.appender?.stop()
     for (const follower of this.followers) follower.stop()
     await this.copier.stop()

@@ -187,7 +187,9 @@ export const systemFiles: Files = {
   copyFile: (from, to) => fsp.copyFile(from, to),
 
   async setModifiedAt(path, modifiedAtMs) {
-    await fsp.utimes(path, modifiedAtMs / 1000, modifiedAtMs / 1000)
+    // Seconds as a double lose a millisecond on half of all times; a microsecond more keeps it.
+    const seconds = (modifiedAtMs + 0.001) / 1000
+    await fsp.utimes(path, seconds, seconds)
   },
 
   async syncFolder(path) {

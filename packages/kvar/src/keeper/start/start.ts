@@ -279,7 +279,14 @@ async function restoreHeadTo(
       const log = await target.log()
       const plan = await log.plan({ kind: 'version', version: head.version })
       await platform.files.remove(path)
-      const image = await restoreToFile({ log, plan, path, platform, ...onProgress, ...(signal ? { signal } : {}) })
+      const image = await restoreToFile({
+        log,
+        plan,
+        path,
+        platform,
+        ...onProgress,
+        ...(signal ? { signal } : {}),
+      })
       if (head.databaseChecksum !== undefined && image.databaseChecksum !== head.databaseChecksum) {
         throw new KvarError('DAMAGED', `Version ${head.version} on ${log.name} is not the ledger’s`)
       }

@@ -1,0 +1,89 @@
+import { KvarError } from '../errors.ts'
+import type { LtxHeader } from '../formats/ltx.ts'
+import { type BranchInfo, branchLog, listBranches, readBranch } from '../log/branches.ts'
+import type { LogFile } from '../log/log-layout.ts'
+import type { VersionLog } from '../log/version-log.ts'
+import type { VersionSummary } from '../persistence-types.ts'
+import type { TargetInUse } from './target-set.ts'
+
+/** One line of `kvar versions`. */
+export interface VersionLine extends VersionSummary {
+  /** `claim`: changes nothing, only says that another keeper writes from here on. */
+  note: 'claim' | null
+}
+
+/** A branch and the target it lies on. */
+export interface BranchLine extends BranchInfo {
+  target: string
+}
+
+const DEFAULT_LIMIT = 50
+/** Headers that are asked for at the same time. */
+const HEADERS_AT_ONCE = 8
+
+/**
+ * The newest versions of a log, newest first.
+ *
+ * @param options.details read each version's header: exact times, pages, claims; costs a request each
+ */
+export async function listVersionLines(
+  log: VersionLog,
+  options: { limit?: number; details?: boolean },
+): Promise<VersionLine[]> {
+  const files: LogFile[] = []
+  for await (const file of log.listVersions()) files.push(file)
+  const limit = options.limit ?? DEFAULT_LIMIT
+  // The one before the oldest shown tells whether that one changed anything.
+  const shown = files.slice(-(limit + 1)).reverse()
+  const headers = options.details === true ? await readHeaders(log, shown) : []
+  return shown.slice(0, limit).map((file, index) => versionLine(file, headers[index], headers[index + 1]))
+}
+
+function versionLine(file: LogFile, own: LtxHeader | undefined, before: LtxHeader | undefined): VersionLine {
+  const checksum = own?.databaseChecksum
+  const isClaim = checksum !== undefined && checksum === before?.databaseChecksum
+  return {
+    version: file.maxVersion,
+    time: new Date(own?.timestampMs ?? file.modifiedAtMs).toISOString(),
+    sizeBytes: file.sizeBytes,
+    pageCount: own?.pageCount ?? null,
+    note: isClaim ? 'claim' : null,
+  }
+}
+
+async function readHeaders(log: VersionLog, files: LogFile[]): Promise<Array<LtxHeader | undefined>> {
+  const headers: Array<LtxHeader | undefined> = []
+  for (let start = 0; start < files.length; start += HEADERS_AT_ONCE) {
+    const some = files.slice(start, start + HEADERS_AT_ONCE)
+    headers.push(...(await Promise.all(some.map((file) => log.readHeader(file.key)))))
+  }
+  return headers
+}
+
+/** Every branch on every target; one that lies on several is listed once. */
+export async function listBranchLines(targets: TargetInUse[]): Promise<BranchLine[]> {
+  const lines: BranchLine[] = []
+  for (const target of targets) {
+    for (const branch of await listBranches(await target.open())) {
+      if (!lines.some(({ id }) => id === branch.id)) lines.push({ ...branch, target: target.url })
+    }
+  }
+  return lines
+}
+
+/**
+ * The log of one branch, wherever it lies.
+ *
+ * @throws KvarError `NOT_FOUND`
+ */
+export async function findBranchLog(targets: TargetInUse[], id: string): Promise<VersionLog> {
+  if (/^[0-9a-f]{16}-[0-9a-f]{16}$/.test(id)) {
+    for (const one of targets) {
+      const target = await one.open()
+      if ((await readBranch(target, id)) !== undefined) return branchLog(target, id)
+    }
+  }
+  throw new KvarError('NOT_FOUND', `There is no branch ${JSON.stringify(id.slice(0, 80))}`, {
+    hint: 'kvar versions --branches lists them',
+  })
+}
