@@ -7,12 +7,23 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { KvarError } from '../../packages/kvar/src/errors.ts'
 import {
-  type ObjectEntry,
   type ObjectSource,
   readAll,
   type Target,
   TargetError,
 } from '../../packages/kvar/src/targets/target.ts'
+import {
+  byBytes,
+  bytes,
+  collect,
+  entries,
+  failingSource,
+  hex,
+  keys,
+  pattern,
+  sourceOf,
+  text,
+} from './contract-objects.ts'
 
 /** A fresh, empty target for one test. */
 export interface ContractSubject {
@@ -388,73 +399,3 @@ const HOSTILE_KEYS = [
   'x'.repeat(2000),
   `${'x/'.repeat(1000)}x`,
 ]
-
-function bytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text)
-}
-
-/** Bytes that differ by place and seed, so that pieces in the wrong order are noticed. */
-function pattern(sizeBytes: number, seed = 0): Uint8Array {
-  let state = seed * 2_654_435_761 + 1
-  const made = new Uint8Array(sizeBytes)
-  for (let index = 0; index < sizeBytes; index++) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    made[index] = state >>> 24
-  }
-  return made
-}
-
-/** A body that comes in pieces of the given sizes, then the rest. */
-function sourceOf(whole: Uint8Array, sizes: number[]): ObjectSource {
-  return {
-    sizeBytes: whole.length,
-    async *open() {
-      let offset = 0
-      for (const size of sizes) {
-        yield whole.subarray(offset, offset + size)
-        offset += size
-      }
-      if (offset < whole.length) yield whole.subarray(offset)
-    },
-  }
-}
-
-function failingSource(whole: Uint8Array, error: Error): ObjectSource {
-  return {
-    sizeBytes: whole.length,
-    async *open() {
-      yield whole.subarray(0, whole.length / 2)
-      throw error
-    },
-  }
-}
-
-async function collect(stream: AsyncIterable<Uint8Array> | undefined): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of stream ?? []) chunks.push(chunk)
-  return Buffer.concat(chunks)
-}
-
-async function text(target: Target, key: string): Promise<string | undefined> {
-  const stored = await readAll(target, key)
-  return stored === undefined ? undefined : new TextDecoder().decode(stored)
-}
-
-async function entries(target: Target, prefix: string, startAfter?: string): Promise<ObjectEntry[]> {
-  const seen: ObjectEntry[] = []
-  for await (const entry of target.list(prefix, startAfter === undefined ? {} : { startAfter }))
-    seen.push(entry)
-  return seen
-}
-
-async function keys(target: Target, prefix: string, startAfter?: string): Promise<string[]> {
-  return (await entries(target, prefix, startAfter)).map(({ key }) => key)
-}
-
-function hex(number: number): string {
-  return number.toString(16).padStart(16, '0')
-}
-
-function byBytes(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
-}

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { FollowerSwitch } from './proof-follower.ts'
-import { type LoopOptions, type LoopResult, type Loop, runLoop } from './proof-loop.ts'
+import { type Loop, type LoopOptions, type LoopResult, runLoop } from './proof-loop.ts'
 import { killKeepers } from './proof-processes.ts'
 import type { Choices } from './proof-random.ts'
 import type { Site } from './proof-site.ts'

@@ -51,7 +51,11 @@ function answerTo(id: number, socket: ReturnType<typeof connect>): Promise<unkno
     socket.once('error', () => resolve(false))
     socket.once('close', () => resolve(false))
     createInterface({ input: socket }).on('line', (line) => {
-      const message = JSON.parse(line) as { id?: number; result?: unknown; error?: { code: string; message: string } }
+      const message = JSON.parse(line) as {
+        id?: number
+        result?: unknown
+        error?: { code: string; message: string }
+      }
       if (message.id !== id) return
       if (message.error === undefined) resolve(message.result)
       // Before its start is done a keeper cannot answer: not a refusal, only too early.

@@ -1,4 +1,4 @@
-import { type ViolationKind, Violation } from './proof-model.ts'
+import { Violation, type ViolationKind } from './proof-model.ts'
 import { hasCommandLine } from './proof-product.ts'
 import { Choices } from './proof-random.ts'
 import { Site, type SiteKind } from './proof-site.ts'
@@ -60,7 +60,9 @@ export async function runLoop(loop: Loop, options: LoopOptions): Promise<LoopRes
       violation = thrown as Error
       violations += 1
       found[thrown instanceof Violation ? thrown.kind : 'stuck'] += 1
-      tell(`${loop.name}: round ${round}, seed ${options.seed}, ${JSON.stringify(site.kind)}: ${violation.message}`)
+      tell(
+        `${loop.name}: round ${round}, seed ${options.seed}, ${JSON.stringify(site.kind)}: ${violation.message}`,
+      )
       round += 1
     }
     await site.end(violation)

@@ -84,7 +84,8 @@ export class History {
     const foreign = content.tokens.find((token) => !known.has(token))
     if (foreign !== undefined) throw new Violation('foreign', `${where}: ${foreign} was never asked`)
     const gap = content.tokens.findIndex((token, index) => token !== expected[index])
-    if (gap !== -1) throw new Violation('lost', `${where}: ${expected[gap]} is missing before ${content.tokens[gap]}`)
+    if (gap !== -1)
+      throw new Violation('lost', `${where}: ${expected[gap]} is missing before ${content.tokens[gap]}`)
     this.#assertHolds(content.tokens.length, expected, least, where)
     this.#assertWhole(content, where)
     return content.tokens.length - this.#base.length
@@ -93,7 +94,9 @@ export class History {
   #assertHolds(count: number, expected: number[], least: 'stored' | 'committed', where: string): void {
     const isNeeded = (token: number) =>
       least === 'stored' ? token <= this.#ackedUpTo : this.#done.has(token) || token <= this.#ackedUpTo
-    const missing = expected.slice(count).find((token, index) => count + index < this.#base.length || isNeeded(token))
+    const missing = expected
+      .slice(count)
+      .find((token, index) => count + index < this.#base.length || isNeeded(token))
     if (missing === undefined) return
     throw new Violation('lost', `${where}: ends before ${missing}, which was ${least}`)
   }
@@ -104,7 +107,10 @@ export class History {
     for (const [id, item] of items) {
       const found = content.items.get(id)
       if (found?.token !== item.token || found.text !== item.text)
-        throw new Violation('damaged', `${where}: row ${id} of ${item.token} shows ${found?.token ?? 'nothing'}`)
+        throw new Violation(
+          'damaged',
+          `${where}: row ${id} of ${item.token} shows ${found?.token ?? 'nothing'}`,
+        )
     }
     if (content.items.size !== items.size)
       throw new Violation('damaged', `${where}: ${content.items.size} rows instead of ${items.size}`)

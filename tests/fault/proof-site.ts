@@ -1,10 +1,10 @@
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { AppProcess, type AppOrder } from './proof-app.ts'
+import { type AppOrder, AppProcess } from './proof-app.ts'
 import { askKeeper, keeperSettings } from './proof-keeper-line.ts'
 import { type Content, History, Violation } from './proof-model.ts'
-import { childrenOf, kill, killKeepers, keepersOf, until } from './proof-processes.ts'
+import { childrenOf, keepersOf, kill, killKeepers, until } from './proof-processes.ts'
 import { commandLine, moduleOf } from './proof-product.ts'
 import type { Choices } from './proof-random.ts'
 import { readContent, restoredContent } from './proof-restore.ts'
@@ -199,7 +199,8 @@ export class Site {
     if (app === undefined) return
     this.note('kill the app')
     const commands = app.process.pid === undefined ? [] : childrenOf(app.process.pid)
-    if (this.kind.app === 'python') for (const id of commands) if (!keepersOf(this.databasePath).includes(id)) kill(id)
+    if (this.kind.app === 'python')
+      for (const id of commands) if (!keepersOf(this.databasePath).includes(id)) kill(id)
     await app.kill()
   }
 
@@ -225,7 +226,11 @@ export class Site {
     await app.closed
     app.assertNoTrouble()
     this.history.acknowledge(this.history.lastDone)
-    await until(() => keepersOf(this.databasePath).length === 0, 'the keeper stays after the last app', 20_000)
+    await until(
+      () => keepersOf(this.databasePath).length === 0,
+      'the keeper stays after the last app',
+      20_000,
+    )
   }
 
   /** @returns how many of the asked transactions the database shows */
@@ -241,7 +246,9 @@ export class Site {
 
   #judge(content: Content, least: 'stored' | 'committed', where: string): number {
     const count = this.history.check(content, least, where)
-    this.note(`${where} shows ${content.tokens.length} transactions, up to ${content.tokens.at(-1) ?? 'none'}`)
+    this.note(
+      `${where} shows ${content.tokens.length} transactions, up to ${content.tokens.at(-1) ?? 'none'}`,
+    )
     return count
   }
 

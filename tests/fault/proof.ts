@@ -5,8 +5,8 @@
  * the output then hold the evidence.
  */
 import { parseArgs } from 'node:util'
-import { compileProduct } from './proof-product.ts'
 import type { LoopOptions, LoopResult } from './proof-loop.ts'
+import { compileProduct } from './proof-product.ts'
 
 type Run = (options: LoopOptions) => Promise<LoopResult>
 

@@ -63,7 +63,8 @@ describe.each(['wal', 'delete'])('in journal mode %s', { timeout: 60_000 }, (jou
     await app.call('openPlain', { path, journalMode })
     await app.sql('CREATE TABLE note(id INTEGER PRIMARY KEY, life INTEGER, body)')
     // The keeper goes over to the new file somewhere between these commits.
-    for (let index = 0; index < 40; index++) await app.sql('INSERT INTO note(life, body) VALUES (2, zeroblob(2000))')
+    for (let index = 0; index < 40; index++)
+      await app.sql('INSERT INTO note(life, body) VALUES (2, zeroblob(2000))')
     await persistence.flush()
     await app.sql('INSERT INTO note(life, body) VALUES (2, zeroblob(2000))')
     if (journalMode === 'wal') expect(fs.existsSync(`${path}-wal`)).toBe(true)

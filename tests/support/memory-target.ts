@@ -90,7 +90,7 @@ export class MemoryTarget implements Target {
       const stored = this.objects.get(key)
       if (stored === undefined) return undefined
       const { offset = 0, length = stored.bytes.length } = options.range ?? {}
-      return chunked(stored.bytes.slice(offset, offset + length))
+      return chunked(stored.bytes.slice(offset, offset + length), options.signal)
     })
   }
 
@@ -185,7 +185,10 @@ async function gathered(body: ObjectBody): Promise<Uint8Array> {
 }
 
 /** In pieces, so that readers cannot rely on whole objects. */
-async function* chunked(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+async function* chunked(bytes: Uint8Array, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   const step = 1000
-  for (let offset = 0; offset < bytes.length; offset += step) yield bytes.slice(offset, offset + step)
+  for (let offset = 0; offset < bytes.length; offset += step) {
+    throwIfCancelled(signal)
+    yield bytes.slice(offset, offset + step)
+  }
 }

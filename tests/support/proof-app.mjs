@@ -4,8 +4,8 @@
 // Lines out: ready REPORT · ask T · done T · gone T · ack T · paused · flushed · settled · closed · trouble TEXT
 // Lines in: go · pause · flush · settle · close
 import { writeSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
 import { createInterface } from 'node:readline'
+import { DatabaseSync } from 'node:sqlite'
 
 const order = JSON.parse(process.argv[2])
 const { createPersistentDb } = await import(order.library)
@@ -25,7 +25,11 @@ function mix(number) {
   return (mixed ^ (mixed >>> 16)) >>> 0
 }
 
-const textOf = (number) => mix(number).toString(16).padStart(8, '0').repeat(1 + (number % 97))
+const textOf = (number) =>
+  mix(number)
+    .toString(16)
+    .padStart(8, '0')
+    .repeat(1 + (number % 97))
 
 function openDatabase() {
   database = new DatabaseSync(order.database, { timeout: order.busyMs })

@@ -10,7 +10,11 @@ import { restoreToFile } from '../../packages/kvar/src/log/restore.ts'
 import { VersionLog } from '../../packages/kvar/src/log/version-log.ts'
 import type { Platform } from '../../packages/kvar/src/platform/platform.ts'
 import { systemPlatform } from '../../packages/kvar/src/platform/system.ts'
-import { DEFAULT_KEEP, DEFAULT_LIMITS, type KeeperSettings } from '../../packages/kvar/src/settings/keeper-settings.ts'
+import {
+  DEFAULT_KEEP,
+  DEFAULT_LIMITS,
+  type KeeperSettings,
+} from '../../packages/kvar/src/settings/keeper-settings.ts'
 import { stateFolder } from '../../packages/kvar/src/settings/names.ts'
 import { createFolderTarget } from '../../packages/kvar/src/targets/folder/folder-target.ts'
 import { CrashingMachine } from './start-crash.ts'
@@ -178,7 +182,8 @@ export class TestMachine {
 
   /** Removes the database with its side files; the state and copies stay. */
   wipeDatabase(): void {
-    for (const suffix of ['', '-wal', '-journal', '-shm']) fs.rmSync(this.databasePath + suffix, { force: true })
+    for (const suffix of ['', '-wal', '-journal', '-shm'])
+      fs.rmSync(this.databasePath + suffix, { force: true })
   }
 
   wipeState(): void {
@@ -278,7 +283,10 @@ export function rowsOf(path: string): Rows {
     const has = database.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'notes'`).get() !== undefined
     if (!has) return []
     // Rows of node:sqlite have no prototype; plain ones compare and print better.
-    return database.prepare('SELECT id, text FROM notes ORDER BY id').all().map((one) => ({ ...one })) as Rows
+    return database
+      .prepare('SELECT id, text FROM notes ORDER BY id')
+      .all()
+      .map((one) => ({ ...one })) as Rows
   } finally {
     database.close()
   }

@@ -236,7 +236,12 @@ describe('the captured pages are the database', { timeout: 60_000 }, () => {
   }
 
   it('in journal mode delete, an app that writes without pause: in the end at the latest', async () => {
-    const { counts } = await follow({ journalMode: 'delete', seconds: 1.5, pauseMs: 0, actions: ['rollback'] })
+    const { counts } = await follow({
+      journalMode: 'delete',
+      seconds: 1.5,
+      pauseMs: 0,
+      actions: ['rollback'],
+    })
     expect(counts.locked).toBe(0)
   })
 

@@ -122,7 +122,7 @@ const refused: Array<[what: string, content: string | Uint8Array, words: RegExp,
   [
     'a truncated file',
     '{"people": [{"id": 1, "na',
-    /table "people", row 1: the file ends in the middle of a text \(line 1/,
+    /table "people", row 1, column "id": the file ends in the middle of a text \(line 1/,
   ],
   ['a list at the top', '[]', /the file should hold one object/],
   ['a text at the top', '"people"', /the file should hold one object/],
@@ -179,12 +179,12 @@ const refused: Array<[what: string, content: string | Uint8Array, words: RegExp,
   ['ours without its schema', ours('"t": []', { schema: null }), /"kvar.schema" should be a list of texts/],
   [
     'ours with other SQL in it',
-    ours('"t": []', { schema: ['DROP TABLE t'] }),
+    ours('"t": []', { schema: ['CREATE TABLE t (a)', 'DROP TABLE t'] }),
     /creates no table, index, view or trigger/,
   ],
   [
     'ours with a virtual table',
-    ours('"t": []', { schema: ['CREATE VIRTUAL TABLE t USING fts5(a)'] }),
+    ours('"t": []', { schema: ['CREATE TABLE t (a)', 'CREATE VIRTUAL TABLE v USING fts5(a)'] }),
     /creates no table/,
   ],
   [
@@ -222,7 +222,11 @@ const refused: Array<[what: string, content: string | Uint8Array, words: RegExp,
 test.each(refused)('%s: one clear error, no file', async (_what, content, words, declared = schema) => {
   const failure = await load(content, declared).catch((thrown: unknown) => thrown)
   expect(failure).toBeInstanceOf(KvarError)
-  expect(failure).toMatchObject({ code: 'JSON_INVALID', message: words, hint: /nothing was changed/ })
+  expect(failure).toMatchObject({
+    code: 'JSON_INVALID',
+    message: expect.stringMatching(words),
+    hint: expect.stringMatching(/nothing was changed/),
+  })
   expect((failure as KvarError).message).toMatch(/^Cannot load "app\.db\.json":/)
   expect(await fs.readdir(folder)).toEqual(['app.db.json'])
 })

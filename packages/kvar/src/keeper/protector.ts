@@ -1,22 +1,21 @@
 import { Capture } from '../capture/capture.ts'
 import { assert, KvarError, toKvarError } from '../errors.ts'
-import { createBranch } from '../log/branches.ts'
 import { nextTimestampMs } from '../log/claim.ts'
 import { Ledger } from '../log/ledger.ts'
 import { lineageNumber } from '../log/lineage.ts'
-import { imageSource } from '../log/page-source.ts'
 import type { VersionInfo, VersionLog } from '../log/version-log.ts'
 import { sleep } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
 import { hostName } from '../platform/processes.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { Appender, fencedError, QUEUE_LIMIT } from './appender.ts'
+import { branchOfLive } from './branch-of-live.ts'
 import { CaptureLoop } from './capture-loop.ts'
 import { Copier, type VersionImage } from './copier.ts'
 import { CutSchedule } from './cut-schedule.ts'
 import { FollowerTask } from './follower-task.ts'
 import { HeadRecord } from './head-record.ts'
-import { type Image, writeImage } from './image-writer.ts'
+import { writeImage } from './image-writer.ts'
 import { RecentVersions } from './recent-versions.ts'
 import { Snapshots } from './snapshots.ts'
 import type { Started } from './start/start.ts'
@@ -353,30 +352,18 @@ export class Protector {
 
   /** The present content as a branch on the ledger. */
   async keepAsBranch(reason: string): Promise<string> {
-    const { platform, store, nodeId } = this.#options
     assert(this.log !== undefined, 'a branch without a target')
-    const path = store.path('branch.tmp')
-    const image = await writeImage({
+    const { platform, store, nodeId } = this.#options
+    const scratchPath = store.path('branch.tmp')
+    return branchOfLive({
+      log: this.log,
       loop: this.loop,
-      path,
-      platform,
-      settle: async (settled: Image) => settled,
-    })
-    const meta = {
-      lineage: this.memory.lineage,
+      memory: this.memory,
       reason,
-      baseVersion: this.memory.version,
-      createdAtMs: platform.clock.nowMs(),
+      scratchPath,
       nodeId,
-      host: hostName(),
-    }
-    const branch = await createBranch({
-      target: this.log.target,
-      image: imageSource({ platform, ...image }),
-      meta,
+      platform,
     })
-    await platform.files.remove(path)
-    return branch.id
   }
 
   #makeCopier(): Copier {

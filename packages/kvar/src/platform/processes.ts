@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import * as fs from 'node:fs'
-import { hostname } from 'node:os'
+import { constants, hostname } from 'node:os'
+import { KvarError } from '../errors.ts'
 
 /** The machine's name, noted in branches so that a person knows where content came from. */
 export function hostName(): string {
@@ -59,6 +60,66 @@ function withoutSecrets(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
     NEEDED.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   )
+}
+
+/** A command that runs on our own input and output, in our own process group. */
+export interface RunningCommand {
+  /** Hands a signal on; one that comes after the end is lost. */
+  signal(name: NodeJS.Signals): void
+  /** The command's exit code, or 128 + the signal's number if it died of one, as shells have it. */
+  ended: Promise<number>
+}
+
+/**
+ * Starts a command, with our environment and working directory.
+ *
+ * @throws KvarError `NOT_FOUND` when there is no such command, `USAGE` when it cannot be executed
+ * @example
+ * const running = await runCommand('python3', ['app.py'])
+ * process.exitCode = await running.ended
+ */
+export async function runCommand(command: string, commandArguments: string[]): Promise<RunningCommand> {
+  const child = spawn(command, commandArguments, { stdio: 'inherit' })
+  const ended = new Promise<number>((resolve) => {
+    child.once('exit', (code, signal) => resolve(code ?? exitCodeOfSignal(signal)))
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', (cause) => reject(cannotRun(command, cause)))
+  })
+  return { signal: (name) => void child.kill(name), ended }
+}
+
+/** What shells answer for a command that died of a signal: 128 and the signal's number. */
+export function exitCodeOfSignal(signal: NodeJS.Signals | null): number {
+  return 128 + (signal === null ? 0 : (constants.signals[signal] ?? 0))
+}
+
+function cannotRun(command: string, cause: NodeJS.ErrnoException): KvarError {
+  const name = JSON.stringify(command)
+  if (cause.code === 'ENOENT') {
+    const hint = 'check the spelling and the PATH; a file in this folder is started as ./NAME'
+    return new KvarError('NOT_FOUND', `There is no command ${name}`, { hint, cause })
+  }
+  return new KvarError('USAGE', `Cannot start ${name}: ${cause.message}`, {
+    hint: 'see whether it may be executed (chmod +x) and is made for this machine',
+    cause,
+  })
+}
+
+/**
+ * Whether a terminal sends its signals (Ctrl-C) to our whole process group, and so to a command that
+ * runs in it as well.
+ */
+export function isForegroundOfTerminal(): boolean {
+  try {
+    // proc_pid_stat(5): pid (name) state ppid pgrp session tty_nr tpgid …; a name may hold anything.
+    const text = fs.readFileSync('/proc/self/stat', 'latin1')
+    const [, , group, , terminal, foreground] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return terminal !== '0' && group === foreground
+  } catch {
+    return process.stdin.isTTY === true
+  }
 }
 
 /**
