@@ -26,9 +26,9 @@ class KillLoop implements Loop {
   readonly #followers = new WeakMap<Site, FollowerSwitch>()
 
   async round(site: Site, choices: Choices): Promise<void> {
-    if (site.app === undefined) await this.#start(site, choices)
+    if (site.app === undefined) await this.#start(site, choices, true)
     this.#follower(site).maybeTurn(choices)
-    await pause(choices.between(20, 300))
+    await site.load(choices)
     const way = choices.pick(WAYS)
     site.note(`way: ${way}`)
     if (way === 'keeper') return this.#killKeeper(site, choices)
@@ -37,7 +37,7 @@ class KillLoop implements Loop {
     if (choices.chance(0.5)) await site.checkLog()
     if (way === 'start') await this.#killStart(site, choices)
     if (way === 'app') await pause(choices.between(0, 600))
-    await this.#start(site, choices)
+    await this.#start(site, choices, way !== 'app')
   }
 
   /** The app goes on, and its next flush succeeds. */
@@ -77,23 +77,19 @@ class KillLoop implements Loop {
     await site.checkLog()
   }
 
-  async #start(site: Site, choices: Choices): Promise<void> {
+  /** @param newKeeper no keeper was left that could have met the app */
+  async #start(site: Site, choices: Choices, newKeeper: boolean): Promise<void> {
     await site.start()
     site.history.goOnFrom(site.checkLocal('committed'))
-    // A start ends with everything stored that it found.
+    // The start of a keeper ends with everything stored that it found.
+    if (newKeeper) site.history.allIsStored()
     if (choices.chance(0.5)) await site.checkLog()
     site.go()
   }
 
   async finish(site: Site): Promise<void> {
     this.#follower(site).comeBack()
-    await site.pause()
-    await site.settle()
-    site.history.goOnFrom(site.checkLocal('committed'))
-    await site.checkLog()
-    if (site.followerFolder !== undefined) await site.checkLog(site.followerFolder)
-    await site.close()
-    await site.checkLog()
+    await site.finish()
   }
 
   #follower(site: Site): FollowerSwitch {

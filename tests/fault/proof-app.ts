@@ -15,6 +15,8 @@ export interface AppOrder {
   pageSize: number
   cachePages: number
   busyMs: number
+  /** A pause after so many transactions. */
+  burst: number
   pauseMs: number
   /** One transaction in so many is followed by a flush, or by VACUUM. */
   flushEvery: number

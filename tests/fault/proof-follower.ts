@@ -6,7 +6,6 @@ import type { Site } from './proof-site.ts'
 export class FollowerSwitch {
   readonly #site: Site
   #away = false
-  #times = 0
 
   constructor(site: Site) {
     this.#site = site
@@ -30,9 +29,9 @@ export class FollowerSwitch {
   comeBack(): void {
     const folder = this.#site.followerFolder
     if (!this.#away || folder === undefined) return
-    // A keeper that started meanwhile found no folder and made one: the disk is mounted over it again.
-    if (fs.existsSync(folder)) fs.renameSync(folder, `${folder}.meanwhile-${this.#times++}`)
-    fs.renameSync(`${folder}.away`, folder)
+    // A keeper that started meanwhile found no folder and made one: then that is the new disk.
+    if (fs.existsSync(folder)) fs.rmSync(`${folder}.away`, { recursive: true })
+    else fs.renameSync(`${folder}.away`, folder)
     this.#away = false
     this.#site.note('the follower is back')
   }

@@ -50,7 +50,9 @@ function answerTo(id: number, socket: ReturnType<typeof connect>): Promise<unkno
   return new Promise((resolve, reject) => {
     socket.once('error', () => resolve(false))
     socket.once('close', () => resolve(false))
-    createInterface({ input: socket }).on('line', (line) => {
+    const lines = createInterface({ input: socket })
+    lines.on('error', () => resolve(false))
+    lines.on('line', (line) => {
       const message = JSON.parse(line) as {
         id?: number
         result?: unknown

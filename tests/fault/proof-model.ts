@@ -30,7 +30,7 @@ export class Violation extends Error {
  * connection at a time writes them, every true state is the result of the first so many.
  */
 export class History {
-  /** In the database when the present life of the app began. */
+  /** In the database and stored when the present life of the app began. */
   #base: number[] = []
   #baseItems = new Map<number, Item>()
   /** Asked since then, without those that failed. */
@@ -124,8 +124,14 @@ export class History {
 
   /** From here on the database holds the first `count` asked transactions, and the others never happened. */
   goOnFrom(count: number): void {
-    this.#baseItems = this.itemsAfter(count)
-    this.#base = [...this.#base, ...this.#asked.slice(0, count)]
+    this.#asked = this.#asked.slice(0, count)
+    for (const token of this.#asked) this.#done.add(token)
+  }
+
+  /** All of that is stored: a keeper that starts does not let the app in before. */
+  allIsStored(): void {
+    this.#baseItems = this.itemsAfter(this.#asked.length)
+    this.#base = [...this.#base, ...this.#asked]
     this.#asked = []
     this.#done.clear()
   }

@@ -23,8 +23,7 @@ const NOTHING: Content = { integrity: 'ok', tokens: [], items: new Map() }
 /** What a database of the proof's apps holds, asked through SQLite like any other reader. */
 export function readContent(path: string): Content {
   if (!fs.existsSync(path) || fs.statSync(path).size === 0) return NOTHING
-  // Read-only: the loop must not be the one that mends a journal or empties a WAL.
-  const database = new DatabaseSync(path, { timeout: 5000, readOnly: true })
+  const database = new DatabaseSync(path, { timeout: 5000 })
   try {
     const integrity = String(database.prepare('PRAGMA integrity_check').get()?.integrity_check)
     const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()

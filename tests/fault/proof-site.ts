@@ -61,10 +61,20 @@ export class Site {
       // A cache of a few pages spills into the database before the commit: journals become hot.
       cachePages: choices.pick([5, 2000]),
       busyMs: 5000,
-      pauseMs: choices.pick([0, 2, 10, 25]),
+      ...this.#pace(choices),
       flushEvery: choices.pick([3, 10, 40]),
       vacuumEvery: choices.pick([60, 1_000_000]),
     }
+  }
+
+  /**
+   * In rollback modes the keeper waits for a moment without a writer (docs/decisions, 012), so there the
+   * unpaced app writes in bursts.
+   */
+  #pace(choices: Choices): { burst: number; pauseMs: number } {
+    const pauseMs = choices.pick([0, 2, 10, 25])
+    if (pauseMs > 0 || this.kind.journalMode === 'wal') return { burst: 1, pauseMs }
+    return { burst: 20, pauseMs: 60 }
   }
 
   get databasePath(): string {
@@ -127,6 +137,15 @@ export class Site {
 
   go(): void {
     this.#app.tell('go')
+  }
+
+  /** Lets the app work for a while, in most cases until it has committed something. */
+  async load(choices: Choices): Promise<void> {
+    const untilCommit = choices.chance(0.8)
+    const forMs = choices.between(20, 300)
+    const none = () => this.history.lastDone === 0 && !this.#app.ended
+    if (untilCommit) await until(() => !none(), 'the app does not commit', 20_000)
+    await new Promise((resolve) => setTimeout(resolve, forMs))
   }
 
   pause(): Promise<string> {
@@ -242,6 +261,19 @@ export class Site {
   async checkLog(folder = this.ledgerFolder, least: 'stored' | 'committed' = 'stored'): Promise<number> {
     const content = await restoredContent(folder, this.folder)
     return this.#judge(content, least, `the log in ${folder}`)
+  }
+
+  /** Brings everything to rest: then the database, the ledger and the follower show the same. */
+  async finish(): Promise<void> {
+    this.note('finish')
+    await this.pause()
+    await this.settle()
+    this.note('settled')
+    this.history.goOnFrom(this.checkLocal('committed'))
+    await this.checkLog(this.ledgerFolder, 'committed')
+    if (this.followerFolder !== undefined) await this.checkLog(this.followerFolder, 'committed')
+    await this.close()
+    await this.checkLog()
   }
 
   #judge(content: Content, least: 'stored' | 'committed', where: string): number {

@@ -126,6 +126,7 @@ export class AppProcess {
 
   call<T = unknown>(verb: string, params: object = {}): Promise<T> {
     const id = this.#nextId++
+    if (!this.child.connected) return Promise.reject(new Error('the app has ended'))
     return new Promise((resolve, reject) => {
       this.#calls.set(id, ({ result, error }) => {
         if (error === undefined) resolve(result as T)

@@ -106,7 +106,7 @@ async function work() {
     const drawn = mix(transact() ^ 0x5bd1e995)
     if (drawn % order.flushEvery === 0 && flushing < 3) void flush()
     if (drawn % order.vacuumEvery === 1) vacuum()
-    await pause(order.pauseMs)
+    await pause(token % order.burst === 0 ? order.pauseMs : 0)
   }
   say('paused')
 }

@@ -93,7 +93,7 @@ def main():
     number, running, database, unread = order["firstToken"], False, None, b""
     say("ready", "{}")
     while True:
-        wait = order["pauseMs"] / 1000 if running else None
+        wait = (order["pauseMs"] / 1000 if number % order["burst"] == 0 else 0) if running else None
         if select.select([0], [], [], wait)[0]:
             received = os.read(0, 4096)
             if not received:

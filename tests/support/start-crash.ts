@@ -5,6 +5,13 @@ import { systemPlatform } from '../../packages/kvar/src/platform/system.ts'
 /** What every operation throws after the crash. It bears no system code, so nothing takes it for a full disk. */
 export class CrashError extends Error {}
 
+/** A change that is about to be made: its number from 1, its verb, and the verb with its paths. */
+export interface Change {
+  number: number
+  name: string
+  at: string
+}
+
 /** Verbs that leave something behind; all others only look. */
 const CHANGING = new Set([
   'writeFile',
@@ -21,6 +28,9 @@ const CHANGING = new Set([
   'sync',
   'syncSync',
 ])
+
+/** Descriptors are closed by a kill too, and a watch that is gone harms nobody. */
+const ENDINGS = new Set(['closeSync', 'close'])
 
 /**
  * The real machine, until the N-th operation that changes a disk: that one and everything after it is
@@ -39,11 +49,12 @@ export class CrashingMachine {
   at = ''
   readonly platform: Platform
   readonly happened: Promise<'crashed'>
-  readonly #crashAt: number
+  readonly #crashAt: (change: Change) => boolean
   #tell: (word: 'crashed') => void = () => undefined
 
-  constructor(crashAt = Number.POSITIVE_INFINITY) {
-    this.#crashAt = crashAt
+  /** @param crashAt the number of the change that does not happen, or a look at each change */
+  constructor(crashAt: number | ((change: Change) => boolean) = Number.POSITIVE_INFINITY) {
+    this.#crashAt = typeof crashAt === 'function' ? crashAt : (change) => change.number === crashAt
     this.happened = new Promise((resolve) => {
       this.#tell = resolve
     })
@@ -72,10 +83,9 @@ export class CrashingMachine {
     if (changes && !this.crashed) {
       this.changes += 1
       this.at = `${name} ${given.filter((part) => typeof part === 'string').join(' → ')}`
-      if (this.changes === this.#crashAt) this.crashNow()
+      if (this.#crashAt({ number: this.changes, name, at: this.at })) this.crashNow()
     }
-    // Descriptors are closed after a kill too, and a watch that is gone harms nobody.
-    if (this.crashed && name !== 'closeSync' && name !== 'close' && changes) return fail(name)
+    if (this.crashed && !ENDINGS.has(name)) return fail(name)
     const result = verb(...given)
     return opens ? (this.#wrap(result as OpenFile) as OpenFile) : result
   }
@@ -83,6 +93,6 @@ export class CrashingMachine {
 
 function fail(name: string): unknown {
   const error = new CrashError(`crashed before ${name}`)
-  if (name.endsWith('Sync')) throw error
+  if (name.endsWith('Sync') || name === 'watch') throw error
   return Promise.reject(error)
 }

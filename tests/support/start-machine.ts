@@ -16,8 +16,11 @@ import {
   type KeeperSettings,
 } from '../../packages/kvar/src/settings/keeper-settings.ts'
 import { stateFolder } from '../../packages/kvar/src/settings/names.ts'
+import type { TargetSetting } from '../../packages/kvar/src/settings/target-url.ts'
 import { createFolderTarget } from '../../packages/kvar/src/targets/folder/folder-target.ts'
-import { CrashingMachine } from './start-crash.ts'
+import { openTarget } from '../../packages/kvar/src/targets/open-target.ts'
+import { type Target, TargetError } from '../../packages/kvar/src/targets/target.ts'
+import { type Change, CrashingMachine } from './start-crash.ts'
 
 /** A second file system, so that a target really lies on another device; the first one where there is none. */
 const OTHER_DISK = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -38,6 +41,9 @@ export class TestMachine {
   readonly #keepers = new Set<Keeper>()
   readonly #apps = new Set<DatabaseSync>()
   overrides: Partial<KeeperSettings> = {}
+  /** Target folders that do not answer, and how often one was asked in vain. */
+  readonly silent = new Set<string>()
+  asked = 0
 
   private constructor(home: string, away: string) {
     this.home = home
@@ -104,10 +110,19 @@ export class TestMachine {
   }
 
   keeper(platform: Platform = systemPlatform): Keeper {
+    // The keeper's process makes it, for its lock.
+    fs.mkdirSync(this.statePath, { recursive: true, mode: 0o700 })
     const nothing = () => undefined
-    const keeper = new Keeper(this.settings(), platform, { changed: nothing, fenced: nothing, tell: nothing })
+    const events = { changed: nothing, fenced: nothing, tell: nothing }
+    const keeper = new Keeper(this.settings(), platform, events, (setting, world) => this.#reach(setting, world))
     this.#keepers.add(keeper)
     return keeper
+  }
+
+  async #reach(setting: TargetSetting, platform: Platform): Promise<Target> {
+    if (!this.silent.has(setting.path ?? '')) return openTarget(setting, platform)
+    this.asked += 1
+    throw new TargetError('temporary', `${setting.url} is out of reach`)
   }
 
   /** Starts a keeper as it is started before the app opens the database. */
@@ -135,7 +150,7 @@ export class TestMachine {
   }
 
   /** A whole life: start, the app's work (ends with a flush), a clean end. */
-  async live(work: (app: DatabaseSync, keeper: Keeper) => Promise<void> | void): Promise<StartReport> {
+  async live(work: (app: DatabaseSync, keeper: Keeper) => Promise<unknown> | void): Promise<StartReport> {
     const { keeper, report } = await this.start()
     const app = this.openApp()
     await work(app, keeper)
@@ -148,12 +163,18 @@ export class TestMachine {
   /**
    * A life that ends by a kill of everything: what the app committed without a flush stays in its files
    * only. Connections of this process would clean up after themselves, so their files are put back.
+   *
+   * @param killedAt the change of the keeper that does not happen any more; without it the work goes to its end
    */
-  async liveAndDie(work: (app: DatabaseSync, keeper: Keeper) => Promise<void> | void): Promise<void> {
-    const life = new CrashingMachine()
+  async liveAndDie(
+    work: (app: DatabaseSync, keeper: Keeper) => Promise<unknown> | void,
+    killedAt?: (change: Change) => boolean,
+  ): Promise<void> {
+    const life = new CrashingMachine(killedAt)
     const { keeper } = await this.start(life.platform)
     const app = this.openApp()
-    await work(app, keeper)
+    const killed = killedAt === undefined ? [] : [life.happened]
+    await Promise.race([work(app, keeper), ...killed])
     life.crashNow()
     const files = this.saveFiles()
     this.closeApp(app)

@@ -9,6 +9,11 @@ export interface CaptureSource {
   /** Takes in everything committed before the call. Never waits for a target, never locks the app out. */
   look(sink: ChangeSink): Promise<LookOutcome>
   /**
+   * Reads pages of the state captured last and answers those that are not what the table says. Only
+   * right after a complete look, before anything else happens.
+   */
+  check(sink: ChangeSink, first: number, last: number): Promise<CheckOutcome>
+  /**
    * The page as it stands in the state captured last, or undefined when it has moved on.
    * @param expected the page's checksum in that state
    */
@@ -25,6 +30,8 @@ export interface CaptureSource {
  * `moved`: the files were replaced or changed their journal mode, open them anew.
  */
 export type LookOutcome = { kind: 'complete' } | { kind: 'busy'; why: string } | { kind: 'moved' }
+/** `unsure`: something was written meanwhile, so a difference would prove nothing. */
+export type CheckOutcome = { kind: 'checked'; drifted: Array<[number, Uint8Array]> } | { kind: 'unsure' }
 export type RestOutcome = 'resting' | 'again' | 'released'
 
 /** Where captured changes go: the page table and the pending pages. */

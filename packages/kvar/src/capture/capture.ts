@@ -1,4 +1,5 @@
 import { assert } from '../errors.ts'
+import { lockPageNumber } from '../formats/database-header.ts'
 import { pageChecksum } from '../formats/page-checksum.ts'
 import type { Platform } from '../platform/platform.ts'
 import { sqliteErrorCode } from '../platform/sqlite.ts'
@@ -14,6 +15,15 @@ import { WalSource } from './wal-source.ts'
  * look again soon · `missing`: there is no database at the path.
  */
 export type CaptureOutcome = { kind: 'complete' } | { kind: 'busy'; why: string } | { kind: 'missing' }
+
+/**
+ * What a slice of a scrub found: `drifted` pages were taken in as changes; `next` is where to go on, 0
+ * at the end · `unsure`: writers were in the way, check the same pages again.
+ */
+export type SliceOutcome =
+  | { kind: 'checked'; next: number; pages: number; drifted: number; firstDrifted: number }
+  | { kind: 'unsure'; why: string }
+  | { kind: 'missing' }
 
 /** How long a database that has just become a WAL database is left to its app before we open it. */
 const WAL_SETTLE_MS = 100
@@ -78,6 +88,52 @@ export class Capture implements ChangeSink {
       this.#closeSource()
     }
     return { kind: 'busy', why: 'the file was replaced again and again' }
+  }
+
+  /**
+   * One slice of a scrub (R6): captures what was committed, then holds pages as they stand in SQLite's
+   * files against the table. One that differs although nothing was committed has drifted; it is taken
+   * in as a change, so that the next version shows what is really there.
+   *
+   * @param sliceBytes how much to read at most
+   */
+  async checkPages(first: number, sliceBytes: number): Promise<SliceOutcome> {
+    // A difference counts when it is seen twice: what was in flux at the first sight is captured by the second look.
+    for (let sight = 1; ; sight++) {
+      const outcome = await this.look()
+      if (outcome.kind !== 'complete')
+        return outcome.kind === 'busy' ? { kind: 'unsure', why: outcome.why } : outcome
+      const table = this.#table
+      assert(table !== undefined, 'a complete look without a table')
+      const last = Math.min(table.pageCount, first - 1 + Math.max(1, Math.floor(sliceBytes / table.pageSize)))
+      const found = await (this.#source as CaptureSource).check(this, first, last)
+      if (found.kind === 'unsure') return { kind: 'unsure', why: 'a writer was at work while pages were checked' }
+      if (found.drifted.length > 0 && sight === 1) continue
+      for (const [pageNumber, image] of found.drifted) this.page(pageNumber, image, true)
+      const next = last >= table.pageCount ? 0 : last + 1
+      const pages = Math.max(0, last - first + 1)
+      const firstDrifted = found.drifted[0]?.[0] ?? 0
+      return { kind: 'checked', next, pages, drifted: found.drifted.length, firstDrifted }
+    }
+  }
+
+  /** Every page counts as changed: the next version holds them all, whatever the log holds. */
+  distrust(): void {
+    const table = this.#table
+    if (table === undefined) return
+    const lockPage = lockPageNumber(table.pageSize)
+    for (let pageNumber = 1; pageNumber <= table.pageCount; pageNumber++) {
+      if (pageNumber !== lockPage) this.pending.mark(pageNumber)
+    }
+    this.sequence += 1
+  }
+
+  /** Counts the table's sum anew; a wrong one is mended, and the next version carries the right one. */
+  recount(): boolean {
+    if (this.#table === undefined || this.#table.recount()) return true
+    this.pending.mark(1)
+    this.sequence += 1
+    return false
   }
 
   /** Opens the source that fits the journal mode; answers why not, if it cannot. */

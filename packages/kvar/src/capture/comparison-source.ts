@@ -4,11 +4,11 @@ import { lockPageNumber } from '../formats/database-header.ts'
 import { pageChecksum } from '../formats/page-checksum.ts'
 import type { Watch } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
-import { openSqlite } from '../platform/sqlite.ts'
 import type {
   CapturePosition,
   CaptureSource,
   ChangeSink,
+  CheckOutcome,
   LookOutcome,
   RestOutcome,
 } from './capture-source.ts'
@@ -79,6 +79,28 @@ export class ComparisonSource implements CaptureSource {
     return this.#file.stillThere()
   }
 
+  /** The same proof as for a pass: nobody wrote since the captured state, and nobody wrote while we read. */
+  async check(sink: ChangeSink, first: number, last: number): Promise<CheckOutcome> {
+    const before = this.#fingerprint()
+    const captured = this.#captured
+    if (before === undefined || captured === undefined || !sameFile(before, captured))
+      return { kind: 'unsure' }
+    const page = new Uint8Array(before.pageSize)
+    const lockPage = lockPageNumber(before.pageSize)
+    const drifted: Array<[number, Uint8Array]> = []
+    for (let pageNumber = first; pageNumber <= last; pageNumber++) {
+      if (pageNumber === lockPage) continue
+      this.#file.readPage(pageNumber, page)
+      if (pageChecksum(pageNumber, page) !== sink.table?.get(pageNumber))
+        drifted.push([pageNumber, page.slice()])
+    }
+    await this.#platform.clock.turn()
+    if (!this.#unchangedSince(before) || !this.#file.stillThere()) return { kind: 'unsure' }
+    // Page 1 says how many pages there are: with another one the whole file is looked at anew.
+    if (drifted[0]?.[0] === 1) this.#captured = undefined
+    return { kind: 'checked', drifted }
+  }
+
   #unchangedSince(before: Fingerprint): boolean {
     const now = this.#fingerprint()
     if (now === undefined || !sameFile(before, now)) return false
@@ -126,7 +148,7 @@ export class ComparisonSource implements CaptureSource {
 
   #rollBack(locksUnknown: boolean): void {
     try {
-      const database = openSqlite(this.#file.path, { mode: 'readWrite', timeoutMs: 0 })
+      const database = this.#platform.openSqlite(this.#file.path, { mode: 'readWrite', timeoutMs: 0 })
       try {
         database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get()
       } finally {

@@ -63,6 +63,15 @@ export class PageTable {
     this.#pageCount = pageCount
   }
 
+  /** Adds all entries up again; false when the running sum was wrong (it is right afterwards). */
+  recount(): boolean {
+    let sum = 0n
+    for (const checksum of this.entries()) sum = addChecksum(sum, checksum)
+    const wasRight = sum === this.#databaseChecksum
+    this.#databaseChecksum = sum
+    return wasRight
+  }
+
   copy(): PageTable {
     const copy = new PageTable(this.pageSize, Math.max(this.#pageCount, 1))
     copy.#checksums.set(this.#checksums.subarray(0, this.#pageCount))

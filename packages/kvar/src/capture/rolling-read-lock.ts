@@ -1,4 +1,5 @@
-import { type DatabaseSync, openSqlite, type StatementSync } from '../platform/sqlite.ts'
+import type { Platform } from '../platform/platform.ts'
+import type { SqliteConnection } from '../platform/sqlite.ts'
 
 /**
  * Two connections that take turns in holding a read transaction, so that no committed frame of the
@@ -12,11 +13,14 @@ export class RollingReadLock {
   #held: Reader | undefined
   #idle: Reader
   #other: Reader
+  /** Never holds a transaction: SQLite answers `visibleFrames` only outside of one. */
+  readonly #asking: Reader
 
-  /** Both connections are opened at once; the caller opened its own descriptor of the file before. */
-  constructor(path: string) {
-    this.#idle = new Reader(path)
-    this.#other = new Reader(path)
+  /** All connections are opened at once; the caller opened its own descriptor of the file before. */
+  constructor(path: string, platform: Platform) {
+    this.#idle = new Reader(path, platform)
+    this.#other = new Reader(path, platform)
+    this.#asking = new Reader(path, platform)
   }
 
   /** Begins the next transaction, runs `read` under both, ends the former one. */
@@ -33,6 +37,15 @@ export class RollingReadLock {
       next.end()
       throw thrown
     }
+  }
+
+  /**
+   * How many frames of the WAL are committed as SQLite sees it (mxFrame of the WAL index). The file may
+   * hold more: a writer that is killed between its last frame and the index has not committed, and the
+   * next writer puts its own frames in that place.
+   */
+  visibleFrames(): number {
+    return this.#asking.visibleFrames()
   }
 
   /** Moves what it can from the WAL into the database without waiting for anyone. */
@@ -55,6 +68,7 @@ export class RollingReadLock {
     this.release()
     this.#idle.close()
     this.#other.close()
+    this.#asking.close()
   }
 }
 
@@ -64,16 +78,20 @@ interface CheckpointRow {
   checkpointed: number
 }
 
-class Reader {
-  readonly #database: DatabaseSync
-  readonly #look: StatementSync
-  readonly #checkpoint: StatementSync
+type Statement = ReturnType<SqliteConnection['prepare']>
 
-  constructor(path: string) {
-    this.#database = openSqlite(path, { mode: 'readWrite', timeoutMs: 0 })
+class Reader {
+  readonly #database: SqliteConnection
+  readonly #look: Statement
+  readonly #checkpoint: Statement
+  readonly #visible: Statement
+
+  constructor(path: string, platform: Platform) {
+    this.#database = platform.openSqlite(path, { mode: 'readWrite', timeoutMs: 0 })
     this.#database.exec('PRAGMA wal_autocheckpoint=0')
     this.#look = this.#database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1')
     this.#checkpoint = this.#database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+    this.#visible = this.#database.prepare('PRAGMA wal_checkpoint(NOOP)')
   }
 
   begin(): void {
@@ -89,6 +107,11 @@ class Reader {
 
   end(): void {
     if (this.#database.isTransaction) this.#database.exec('COMMIT')
+  }
+
+  visibleFrames(): number {
+    const row = this.#visible.get() as unknown as CheckpointRow
+    return Math.max(0, row.log)
   }
 
   checkpoint(): CheckpointRow {

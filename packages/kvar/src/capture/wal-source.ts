@@ -18,6 +18,7 @@ import type {
   CapturePosition,
   CaptureSource,
   ChangeSink,
+  CheckOutcome,
   LookOutcome,
   RestOutcome,
 } from './capture-source.ts'
@@ -72,7 +73,7 @@ export class WalSource implements CaptureSource {
       const header = this.#file.header()
       if (header === undefined) throw new KvarError('DATABASE_UNREADABLE', `"${path}" is no SQLite database`)
       this.#pageSize = header.pageSize
-      this.#lock = new RollingReadLock(path)
+      this.#lock = new RollingReadLock(path, platform)
     } catch (thrown) {
       this.#file.close()
       throw thrown
@@ -101,13 +102,34 @@ export class WalSource implements CaptureSource {
   #readNewFrames(sink: ChangeSink): boolean {
     return this.#lock.roll(() => {
       if (!this.#sameFiles()) return false
-      const scan = scanWal(this.#wal.read, this.#position)
+      const scan = this.#scanVisible(this.#position)
       if (scan === undefined) return this.#walIsEmpty()
       if (!scan.continued) this.#frames.clear()
       this.#remember(scan)
       if (scan.commits > 0) this.#takeFrames(scan, sink)
       return true
     })
+  }
+
+  /**
+   * What is committed in the WAL: never more frames than SQLite's index names. The index is asked before
+   * and after, because a WAL that was begun anew in between has another count.
+   */
+  #scanVisible(from?: WalPosition): WalScan | undefined {
+    let limit = this.#lock.visibleFrames()
+    for (;;) {
+      const scan = scanWal(this.#readUpTo(limit), from)
+      const now = this.#lock.visibleFrames()
+      if (scan === undefined || scan.position.frameCount <= now) return scan
+      limit = now
+    }
+  }
+
+  /** Reads the WAL as if it ended after so many frames. */
+  #readUpTo(frameCount: number) {
+    const endOffset = walFrameOffset(this.#pageSize, frameCount)
+    return (buffer: Uint8Array, offset: number) =>
+      this.#wal.read(buffer.subarray(0, Math.max(0, Math.min(buffer.length, endOffset - offset))), offset)
   }
 
   #remember(scan: WalScan): void {
@@ -144,7 +166,7 @@ export class WalSource implements CaptureSource {
   async #compareAll(sink: ChangeSink): Promise<boolean> {
     const scan = this.#lock.roll(() => {
       if (!this.#sameFiles()) return undefined
-      return { wal: scanWal(this.#wal.read), fileBytes: this.#file.facts().sizeBytes }
+      return { wal: this.#scanVisible(), fileBytes: this.#file.facts().sizeBytes }
     })
     if (scan === undefined) return false
     this.#frames.clear()
@@ -178,6 +200,24 @@ export class WalSource implements CaptureSource {
       return
     }
     for (const [pageNumber, image] of images) sink.page(pageNumber, image, true)
+  }
+
+  /**
+   * Our read lock keeps checkpoints from moving anything newer into the file, so what stands there and
+   * in the captured frames is the captured state, unless the WAL was begun anew (mark 0).
+   */
+  async check(sink: ChangeSink, first: number, last: number): Promise<CheckOutcome> {
+    const lockPage = lockPageNumber(this.#pageSize)
+    const drifted: Array<[number, Uint8Array]> = []
+    for (let pageNumber = first; pageNumber <= last; pageNumber++) {
+      if (pageNumber === lockPage) continue
+      // While everything is back in the database file, that file is what every reader sees.
+      const image = this.#resting ? this.#readStored(pageNumber) : this.#readCurrent(pageNumber)
+      if (pageChecksum(pageNumber, image) !== sink.table?.get(pageNumber)) drifted.push([pageNumber, image])
+    }
+    const sameWal = this.#resting || this.#frames.size === 0 || this.#sameGeneration()
+    const stable = this.#sameFiles() && sameWal
+    return stable ? { kind: 'checked', drifted } : { kind: 'unsure' }
   }
 
   readPage(pageNumber: number, expected: bigint): Uint8Array | undefined {
@@ -249,14 +289,14 @@ export class WalSource implements CaptureSource {
     const untilMs = clock.monotonicMs() + RESTART_WINDOW_MS
     while (this.#sameGeneration() && clock.monotonicMs() < untilMs) await sleep(clock, RESTART_LOOK_MS)
     this.#lock.roll(() => {
-      const scan = scanWal(this.#wal.read, former)
+      const scan = this.#scanVisible(former)
       if (scan?.continued) return this.#takeScan(scan, sink)
       // One restart adds one to the first salt (walRestartHdr). Anything else may hide a generation.
       const oneRestart = scan !== undefined && scan.header.salt1 === (header.salt1 + 1) >>> 0
       if (!oneRestart || !this.#sameFiles()) return this.#compareLater()
       const tail = scanFormerGeneration(this.#wal.read, header, former)
       if (tail.commits > 0) this.#takeFrames(tail, sink)
-      const reached = scanWal(this.#wal.read)?.position.frameCount ?? Number.POSITIVE_INFINITY
+      const reached = this.#scanVisible()?.position.frameCount ?? Number.POSITIVE_INFINITY
       if (reached >= former.frameCount) return this.#compareLater()
       this.#frames.clear()
       this.#takeScan(scan, sink)

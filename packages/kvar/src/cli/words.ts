@@ -48,7 +48,7 @@ function two(value: number): string {
   return String(value).padStart(2, '0')
 }
 
-/** `1 row`, `3 rows`: the plural of a regular word. */
-export function countText(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? '' : 's'}`
+/** `1 row`, `3 rows`. */
+export function countText(count: number, word: string, plural = `${word}s`): string {
+  return `${count} ${count === 1 ? word : plural}`
 }

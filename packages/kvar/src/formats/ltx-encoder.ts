@@ -12,7 +12,8 @@ import {
   type LtxHeader,
 } from './ltx.ts'
 import { LtxIndexWriter } from './ltx-index.ts'
-import { compressBlockInto, compressBound } from './lz4-block.ts'
+import { compressBound } from './lz4-block.ts'
+import { pageCodec } from './page-codec.ts'
 
 const PREFIX_BYTES = LTX_FRAME_HEADER_BYTES + LTX_BLOCK_SIZE_BYTES
 
@@ -58,11 +59,14 @@ export class LtxEncoder {
    */
   page(pageNumber: number, page: Uint8Array, block?: Uint8Array): Uint8Array {
     this.#assertPage(pageNumber, page)
-    const end = this.#writeBlock(page, block)
+    // In the codec's own memory, so that neither compressing nor the checksum has to copy it there.
+    const placed = pageCodec().pageRoom(page.length)
+    placed.set(page)
+    const end = this.#writeBlock(block ?? pageCodec().deflate(placed))
     this.#frameView.setUint32(0, pageNumber)
     this.#frameView.setUint16(4, LTX_FRAME_HAS_SIZE)
     this.#frameView.setUint32(LTX_FRAME_HEADER_BYTES, end - PREFIX_BYTES)
-    this.#crc.update(this.#frame.subarray(0, PREFIX_BYTES)).update(page)
+    this.#crc.update(this.#frame.subarray(0, PREFIX_BYTES)).update(placed)
     this.#index.add(pageNumber, this.#offset, end)
     this.#offset += end
     this.#lastPage = pageNumber
@@ -82,8 +86,7 @@ export class LtxEncoder {
     return tail
   }
 
-  #writeBlock(page: Uint8Array, block: Uint8Array | undefined): number {
-    if (block === undefined) return compressBlockInto(page, this.#frame, PREFIX_BYTES)
+  #writeBlock(block: Uint8Array): number {
     this.#frame.set(block, PREFIX_BYTES)
     return PREFIX_BYTES + block.length
   }

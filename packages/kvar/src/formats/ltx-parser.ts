@@ -15,9 +15,12 @@ import {
 } from './ltx.ts'
 import { nextPage } from './ltx-encoder.ts'
 import { LtxIndexExpectation } from './ltx-index.ts'
-import { compressBound, decompressBlock } from './lz4-block.ts'
+import { compressBound } from './lz4-block.ts'
+import { type CrcRegister, pageCodec } from './page-codec.ts'
 
-type Part = 'header' | 'frame' | 'size' | 'block' | 'index' | 'indexSize' | 'trailer' | 'done'
+type Part = 'header' | 'frame' | 'size' | 'block' | 'endMark' | 'index' | 'indexSize' | 'trailer' | 'done'
+
+const END_MARK = new Uint8Array(LTX_FRAME_HEADER_BYTES)
 
 /** Where in the file each part stands, for errors. */
 const PLACES: Record<Part, string> = {
@@ -25,6 +28,7 @@ const PLACES: Record<Part, string> = {
   frame: 'between its pages',
   size: 'inside a page',
   block: 'inside a page',
+  endMark: 'after its pages',
   index: 'inside its index',
   indexSize: 'inside its index',
   trailer: 'inside its trailer',
@@ -37,12 +41,13 @@ const PLACES: Record<Part, string> = {
  * one chunk and one page. Pages must not be believed before `finish` has returned.
  */
 export class LtxParser {
-  /** After `page`: number, content and LZ4 block, valid until the next call of `next`. */
+  /** After `page`: number, content (if it is inflated here) and LZ4 block, valid until the next call of `next`. */
   pageNumber = 0
   page: Uint8Array = new Uint8Array(0)
   block: Uint8Array = new Uint8Array(0)
 
   readonly #name: string
+  readonly #inflates: boolean
   readonly #feed = new ByteFeed()
   readonly #crc = new Crc64()
   readonly #expectedIndex = new LtxIndexExpectation()
@@ -55,9 +60,14 @@ export class LtxParser {
   #index = { lengthBytes: 0, crc: 0n }
   #indexBytesLeft = 0
 
-  /** @param name what errors call the file */
-  constructor(name: string) {
+  /**
+   * @param name what errors call the file
+   * @param pages `leave`: somebody else inflates the blocks, and hands in with `joinFrames` what they
+   *   were found to be when `next` has answered `end`
+   */
+  constructor(name: string, pages: 'inflate' | 'leave' = 'inflate') {
     this.#name = name
+    this.#inflates = pages === 'inflate'
   }
 
   get header(): LtxHeader {
@@ -70,11 +80,16 @@ export class LtxParser {
   }
 
   /** @throws KvarError DAMAGED, naming the file and what is wrong */
-  next(): 'header' | 'page' | 'more' {
+  next(): 'header' | 'page' | 'end' | 'more' {
     for (;;) {
       const answer = this.#step()
       if (answer !== undefined) return answer
     }
+  }
+
+  /** Takes the checksum of the next frames, in the order of the file: see the constructor. */
+  joinFrames(register: CrcRegister, coveredBytes: number): void {
+    this.#crc.join(register, coveredBytes)
   }
 
   /** @throws KvarError DAMAGED if the file is not whole */
@@ -83,7 +98,7 @@ export class LtxParser {
     return this.header
   }
 
-  #step(): 'header' | 'page' | 'more' | undefined {
+  #step(): 'header' | 'page' | 'end' | 'more' | undefined {
     switch (this.#part) {
       case 'header':
         return this.#readHeader()
@@ -93,6 +108,8 @@ export class LtxParser {
         return this.#readBlockSize()
       case 'block':
         return this.#readBlock()
+      case 'endMark':
+        return this.#endPages()
       case 'index':
         return this.#readIndex()
       case 'indexSize':
@@ -116,14 +133,18 @@ export class LtxParser {
     return 'header'
   }
 
-  #readFrameHeader(): 'more' | undefined {
+  #readFrameHeader(): 'end' | 'more' | undefined {
     const bytes = this.#feed.take(LTX_FRAME_HEADER_BYTES)
     if (bytes === undefined) return 'more'
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     const pageNumber = view.getUint32(0)
     const flags = view.getUint16(4)
-    this.#crc.update(bytes)
-    if (pageNumber === 0) return this.#endPages(flags)
+    if (pageNumber === 0) {
+      if (flags !== 0) throw this.#damaged('the mark after its last page has flags')
+      this.#part = 'endMark'
+      return this.#inflates ? undefined : 'end'
+    }
+    if (this.#inflates) this.#crc.update(bytes)
     this.#checkPage(pageNumber, flags)
     this.pageNumber = pageNumber
     this.#part = 'size'
@@ -137,7 +158,7 @@ export class LtxParser {
     if (this.#blockBytes > compressBound(this.header.pageSize)) {
       throw this.#damaged(`page ${this.pageNumber} says it takes ${this.#blockBytes} bytes`)
     }
-    this.#crc.update(bytes)
+    if (this.#inflates) this.#crc.update(bytes)
     this.#part = 'block'
     return undefined
   }
@@ -146,8 +167,7 @@ export class LtxParser {
     const block = this.#feed.take(this.#blockBytes)
     if (block === undefined) return 'more'
     this.block = block
-    this.#inflate(block)
-    this.#crc.update(this.page)
+    if (this.#inflates) this.#inflate(block)
     const frameBytes = LTX_FRAME_HEADER_BYTES + LTX_BLOCK_SIZE_BYTES + block.length
     this.#expectedIndex.add(this.pageNumber, this.#offset, frameBytes)
     this.#offset += frameBytes
@@ -157,7 +177,9 @@ export class LtxParser {
 
   #inflate(block: Uint8Array): void {
     try {
-      decompressBlock(block, this.page.length, this.page)
+      const page = pageCodec().inflate(block, this.page.length)
+      this.#crc.update(page)
+      this.page.set(page)
     } catch (thrown) {
       const what = thrown instanceof Error ? thrown.message : String(thrown)
       throw this.#damaged(`page ${this.pageNumber} cannot be inflated (${what})`, thrown)
@@ -183,9 +205,9 @@ export class LtxParser {
     }
   }
 
-  #endPages(flags: number): undefined {
+  #endPages(): undefined {
     const { pageCount, minVersion } = this.header
-    if (flags !== 0) throw this.#damaged('the mark after its last page has flags')
+    this.#crc.update(END_MARK)
     if (minVersion === 1 && nextPage(this.pageNumber, this.#lockPage) <= pageCount) {
       throw this.#damaged(`it is a snapshot of ${pageCount} pages but ends at page ${this.pageNumber}`)
     }

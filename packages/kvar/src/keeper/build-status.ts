@@ -1,8 +1,19 @@
 import type { KvarError } from '../errors.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { backupCopyPath, jsonCopyPath } from '../settings/names.ts'
+import type { DrillReport, ScrubReport } from './drill-record.ts'
+import { spokenTime } from './drill-time.ts'
 import type { Protector } from './protector.ts'
-import type { CopyStatus, KeeperState, KeeperStatus, Safety, StartReport, TargetStatus } from './status.ts'
+import type {
+  CopyStatus,
+  DrillStatus,
+  KeeperState,
+  KeeperStatus,
+  Safety,
+  ScrubStatus,
+  StartReport,
+  TargetStatus,
+} from './status.ts'
 import type { TargetInUse, TargetSet } from './target-set.ts'
 
 /** A version that was on its way for longer than this makes the first line say so. */
@@ -25,7 +36,12 @@ export function buildStatus(facts: StatusFacts): KeeperStatus {
   const { settings, protector } = facts
   const targets = targetStatuses(facts)
   const problem =
-    facts.startError ?? protector?.fencedBy ?? protector?.problem ?? protector?.ledgerProblem ?? null
+    facts.startError ??
+    protector?.fencedBy ??
+    protector?.checks.problem ??
+    protector?.problem ??
+    protector?.ledgerProblem ??
+    null
   const safety = judge(facts, targets, problem)
   const durable = protector?.memory.version ?? 0
   const status: Omit<KeeperStatus, 'sentence'> = {
@@ -41,6 +57,9 @@ export function buildStatus(facts: StatusFacts): KeeperStatus {
     captureMode: protector?.loop.capture.mode ?? 'none',
     targets,
     copies: settings.copies.map((kind) => copyStatus(kind, facts)),
+    drill: drillStatus(protector?.checks.record.drill),
+    provedDrill: drillStatus(protector?.checks.record.proved),
+    scrub: scrubStatus(protector?.checks.record.scrub),
     start: facts.start ?? null,
     branches: countBranches(facts),
     problem: problem?.toJSON() ?? null,
@@ -97,6 +116,19 @@ function copyStatus(kind: 'json' | 'backup', { settings, protector }: StatusFact
   }
 }
 
+function drillStatus(report: DrillReport | null | undefined): DrillStatus | null {
+  if (report === null || report === undefined) return null
+  const { atMs, target, versions, durationMs, sizeBytes, problem } = report
+  const result = problem === null ? 'identical' : 'failed'
+  return { at: new Date(atMs).toISOString(), target, versions, durationMs, sizeBytes, result, problem }
+}
+
+function scrubStatus(report: ScrubReport | null | undefined): ScrubStatus | null {
+  if (report === null || report === undefined) return null
+  const { atMs, pages, drifted, durationMs } = report
+  return { at: new Date(atMs).toISOString(), pages, drifted, durationMs }
+}
+
 function countBranches({ start, protector }: StatusFacts): number {
   const own = [start?.branch, protector?.branch].filter(
     (branch) => branch !== undefined && branch !== null,
@@ -108,6 +140,8 @@ function countBranches({ start, protector }: StatusFacts): number {
 function judge(facts: StatusFacts, targets: TargetStatus[], problem: KvarError | null): Safety {
   const { protector, state } = facts
   if (state === 'fenced' || state === 'stale' || facts.startError !== undefined) return 'not-safe'
+  // A log that cannot be restored, or a database that changed by itself, is worse than any place it lies in.
+  if (protector?.checks.problem !== undefined) return 'not-safe'
   if (targets.every((target) => target.sameDisk)) return 'only-here'
   const waitsMs = protector?.unstored ? facts.nowMs - (protector.confirmedAtMs ?? facts.nowMs) : 0
   if (problem !== null && waitsMs > LATE_MS) return 'not-safe'
@@ -134,14 +168,21 @@ export function statusSentence(status: Omit<KeeperStatus, 'sentence'>, nowMs: nu
   const at = status.confirmedAt === null ? 'the start' : clockTime(status.confirmedAt)
   switch (safety) {
     case 'safe':
-      return `Safe: everything up to ${at} is stored on ${places}${age(status.confirmedAt, nowMs)}.`
+      return `Safe: everything up to ${at} is stored on ${places}${age(status.confirmedAt, nowMs)}.${proved(status, nowMs)}`
     case 'late':
-      return `Late: everything up to ${at} is stored on ${places}.${why}`
+      return `Late: everything up to ${at} is stored on ${places}.${why}${proved(status, nowMs)}`
     case 'only-here':
       return `Only on this machine: ${onlyHere(status)}. Name a target elsewhere with KVAR_TARGETS.${why}`
     case 'not-safe':
       return `Not safe:${why || ' the newest changes are not stored away from this machine.'}`
   }
+}
+
+/** A backup that was never restored is a wish: when the last restore was proved, and how long it took. */
+function proved({ provedDrill }: Omit<KeeperStatus, 'sentence'>, nowMs: number): string {
+  if (provedDrill === null) return ''
+  const seconds = (provedDrill.durationMs / 1000).toFixed(1)
+  return ` Last proved restore: ${spokenTime(Date.parse(provedDrill.at), nowMs)}, ${seconds} s, identical.`
 }
 
 function onlyHere(status: Omit<KeeperStatus, 'sentence'>): string {

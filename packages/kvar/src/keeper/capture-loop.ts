@@ -1,5 +1,5 @@
 import { basename, dirname } from 'node:path'
-import type { Capture } from '../capture/capture.ts'
+import type { Capture, SliceOutcome } from '../capture/capture.ts'
 import { KvarError, toKvarError } from '../errors.ts'
 import { sleep, type Timer } from '../platform/clock.ts'
 import type { Watch } from '../platform/files.ts'
@@ -25,6 +25,8 @@ export interface CaptureLoopEvents {
   trouble(error: KvarError | undefined): void
   /** Nothing changes, and everything captured is back in the database file. */
   resting(): void
+  /** Pages had changed in the file although nothing was committed; they are captured now. */
+  drifted?(pages: number, firstPage: number): void
   /** The database is there, or is not. */
   present(present: boolean): void
 }
@@ -86,6 +88,22 @@ export class CaptureLoop {
       }
       await sleep(clock, pauseMs)
     }
+  }
+
+  /** One slice of a scrub; between two of them everything else gets its turn. */
+  checkPages(first: number, sliceBytes: number): Promise<SliceOutcome> {
+    return this.exclusively(async () => {
+      if (this.#stopped) return { kind: 'missing' }
+      const before = this.capture.sequence
+      const outcome = await this.capture.checkPages(first, sliceBytes)
+      if (outcome.kind === 'checked' && outcome.drifted > 0)
+        this.#events.drifted?.(outcome.drifted, outcome.firstDrifted)
+      if (this.capture.sequence !== before) {
+        this.#restSoon()
+        this.#events.changed()
+      }
+      return outcome
+    })
   }
 
   #look() {

@@ -40,8 +40,9 @@ export interface CopierOptions {
 export class Copier {
   readonly #options: CopierOptions
   readonly problems: Partial<Record<CopyKind, KvarError>> = {}
-  #wanted = 0
-  #written = 0
+  /** Captured states; the first one, before any change, is 0. */
+  #wanted = -1
+  #written = -1
   #running: Promise<void> | undefined
   #timer: Timer | undefined
   #notBeforeMs = 0

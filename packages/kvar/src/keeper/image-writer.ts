@@ -6,6 +6,7 @@ import type { CaptureLoop } from './capture-loop.ts'
 
 /** Pages copied between two moments in which looks and cuts may go on. */
 const SLICE_PAGES = 1024
+const DRIFT_SLICE_BYTES = 1024 * 1024
 /** Passes after which an app that writes without pause wins; each pass copies only what changed since the last. */
 const PASS_LIMIT = 200
 
@@ -36,6 +37,7 @@ export async function writeImage<T>(options: {
   const copied: bigint[] = []
   try {
     for (let pass = 0; pass < PASS_LIMIT; pass++) {
+      const { sequence } = loop.capture
       await copyChangedPages(loop, file, copied, platform)
       const settled = await loop.exclusively(async () => {
         const image = agreeing(loop, copied, path)
@@ -45,6 +47,8 @@ export async function writeImage<T>(options: {
       })
       if (settled !== undefined) return settled
       await loop.lookNow()
+      // Nothing was committed, and yet file and table do not agree: pages have drifted (R6).
+      if (loop.capture.sequence === sequence) await takeInDrift(loop, platform)
     }
   } finally {
     file.closeSync()
@@ -52,6 +56,16 @@ export async function writeImage<T>(options: {
   throw new KvarError('HELD', 'The database changed too fast to be copied', {
     hint: 'it is tried again later',
   })
+}
+
+/** A scrub without pauses, because somebody waits for the image. */
+async function takeInDrift(loop: CaptureLoop, platform: Platform): Promise<void> {
+  for (let next = 1; next > 0; ) {
+    const slice = await loop.checkPages(next, DRIFT_SLICE_BYTES)
+    if (slice.kind !== 'checked') return
+    next = slice.next
+    await platform.clock.turn()
+  }
 }
 
 async function copyChangedPages(

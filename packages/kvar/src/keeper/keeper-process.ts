@@ -151,6 +151,8 @@ export class KeeperProcess {
         return keeper.checkAndRestore()
       case 'versions':
         return keeper.versions(message.params)
+      case 'drill':
+        return keeper.drill(message.params)
       case 'branches':
         return keeper.branches()
       case 'restore':

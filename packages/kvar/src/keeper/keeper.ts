@@ -8,7 +8,9 @@ import { randomUint64 } from '../platform/random.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { backupCopyPath, jsonCopyPath, stateFolder } from '../settings/names.ts'
 import { VERSION } from '../settings/version.ts'
+import type { TargetOpener } from '../targets/open-target.ts'
 import { buildStatus } from './build-status.ts'
+import type { DrillReport } from './drill-record.ts'
 import { keepAside } from './keep-aside.ts'
 import {
   type BranchLine,
@@ -52,11 +54,11 @@ export class Keeper {
   #state: KeeperState = 'starting'
   #recovering: Promise<void> | undefined
 
-  constructor(settings: KeeperSettings, platform: Platform, events: KeeperEvents) {
+  constructor(settings: KeeperSettings, platform: Platform, events: KeeperEvents, opener?: TargetOpener) {
     this.#settings = settings
     this.#platform = platform
     this.#events = events
-    this.#targets = new TargetSet(settings, platform)
+    this.#targets = new TargetSet(settings, platform, opener)
     this.#nodeId = randomUint64(platform.random)
     this.#startedAtMs = platform.clock.nowMs()
   }
@@ -255,6 +257,11 @@ export class Keeper {
   async versions(options: { limit?: number; details?: boolean }): Promise<VersionLine[]> {
     const log = this.#running.log
     return log === undefined ? [] : listVersionLines(log, options)
+  }
+
+  /** Rehearses a restore now (PROOF 22). */
+  drill(options: { target?: string }): Promise<DrillReport[]> {
+    return this.#running.checks.drillNow(options.target)
   }
 
   async branches(): Promise<BranchLine[]> {

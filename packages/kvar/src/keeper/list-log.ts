@@ -1,9 +1,10 @@
 import { KvarError } from '../errors.ts'
 import type { LtxHeader } from '../formats/ltx.ts'
 import { type BranchInfo, branchLog, listBranches, readBranch } from '../log/branches.ts'
-import type { LogFile } from '../log/log-layout.ts'
+import { branchPrefix, type LogFile } from '../log/log-layout.ts'
 import type { VersionLog } from '../log/version-log.ts'
 import type { VersionSummary } from '../persistence-types.ts'
+import type { Target } from '../targets/target.ts'
 import type { TargetInUse } from './target-set.ts'
 
 /** One line of `kvar versions`. */
@@ -15,6 +16,8 @@ export interface VersionLine extends VersionSummary {
 /** A branch and the target it lies on. */
 export interface BranchLine extends BranchInfo {
   target: string
+  /** Bytes of all its objects. */
+  sizeBytes: number
 }
 
 const DEFAULT_LIMIT = 50
@@ -64,11 +67,19 @@ async function readHeaders(log: VersionLog, files: LogFile[]): Promise<Array<Ltx
 export async function listBranchLines(targets: TargetInUse[]): Promise<BranchLine[]> {
   const lines: BranchLine[] = []
   for (const target of targets) {
-    for (const branch of await listBranches(await target.open())) {
-      if (!lines.some(({ id }) => id === branch.id)) lines.push({ ...branch, target: target.url })
+    const opened = await target.open()
+    for (const branch of await listBranches(opened)) {
+      if (lines.some(({ id }) => id === branch.id)) continue
+      lines.push({ ...branch, target: target.url, sizeBytes: await storedBytes(opened, branch.id) })
     }
   }
   return lines
+}
+
+async function storedBytes(target: Target, id: string): Promise<number> {
+  let sizeBytes = 0
+  for await (const entry of target.list(`${branchPrefix(id)}/`)) sizeBytes += entry.sizeBytes
+  return sizeBytes
 }
 
 /**
@@ -84,6 +95,6 @@ export async function findBranchLog(targets: TargetInUse[], id: string): Promise
     }
   }
   throw new KvarError('NOT_FOUND', `There is no branch ${JSON.stringify(id.slice(0, 80))}`, {
-    hint: 'kvar versions --branches lists them',
+    hint: 'kvar branches lists them',
   })
 }

@@ -17,6 +17,7 @@ import { FollowerTask } from './follower-task.ts'
 import { HeadRecord } from './head-record.ts'
 import { writeImage } from './image-writer.ts'
 import { RecentVersions } from './recent-versions.ts'
+import { SelfChecks } from './self-checks.ts'
 import { Snapshots } from './snapshots.ts'
 import type { Started } from './start/start.ts'
 import { type KeeperMemory, type StateStore, saltsOf } from './state-store.ts'
@@ -48,6 +49,7 @@ export class Protector {
   readonly copier: Copier
   readonly followers: FollowerTask[]
   readonly appender: Appender | undefined
+  readonly checks: SelfChecks
   problem: KvarError | undefined
   ledgerProblem: KvarError | undefined
   ledgerNextTryMs: number | undefined
@@ -93,6 +95,7 @@ export class Protector {
         changed: () => this.#onChanged(),
         trouble: (error) => this.#setProblem(error),
         resting: () => this.#noteCheckpoint(),
+        drifted: (pages, firstPage) => this.checks.onDrift(pages, firstPage),
         present: (present) => this.#setPresent(present),
       },
     })
@@ -102,6 +105,7 @@ export class Protector {
       started.found === undefined
         ? undefined
         : this.#makeAppender(new Ledger(started.found.log, started.head))
+    this.checks = this.#makeChecks()
     const ledgerLog = started.found?.log
     this.#snapshots = ledgerLog === undefined ? undefined : new Snapshots(ledgerLog, platform)
     this.followers = targets.followers.flatMap((target) =>
@@ -120,7 +124,8 @@ export class Protector {
     } else if (present) await this.#schedule.consider(true)
     this.loop.start()
     this.#followLedger()
-    this.copier.request(this.#schedule.sequence + 1)
+    void this.checks.start()
+    if (present) this.copier.request(this.#schedule.sequence)
     return 'owner'
   }
 
@@ -182,7 +187,7 @@ export class Protector {
   /** Copies that show at least everything committed before the call. */
   async writeCopies(): Promise<void> {
     const { sequence, present } = await this.loop.lookNow()
-    if (present) await this.copier.writeNow(Math.max(sequence, 1))
+    if (present) await this.copier.writeNow(sequence)
   }
 
   /** The ledger's log; undefined without targets. */
@@ -196,9 +201,11 @@ export class Protector {
 
   /** Things worth knowing that are no danger. */
   notes(): string[] {
-    return this.present || this.memory.version === 0
-      ? []
-      : ['The database file is missing; its newest version is stored.']
+    const missing =
+      this.present || this.memory.version === 0
+        ? []
+        : ['The database file is missing; its newest version is stored.']
+    return [...missing, ...this.checks.notes()]
   }
 
   get pendingPages(): number {
@@ -340,6 +347,7 @@ export class Protector {
   async #giveUp(by: VersionInfo | undefined): Promise<void> {
     const error = fencedError(by)
     this.fencedBy = error
+    void this.checks.stop()
     try {
       if (this.unstored) this.branch = await this.keepAsBranch('fenced')
     } catch (thrown) {
@@ -363,6 +371,29 @@ export class Protector {
       scratchPath,
       nodeId,
       platform,
+    })
+  }
+
+  #makeChecks(): SelfChecks {
+    const { settings, platform, store, targets, started } = this.#options
+    const { ledger } = targets
+    return new SelfChecks({
+      platform,
+      folder: store.folder,
+      memory: this.memory,
+      loop: this.loop,
+      scrubAfterMs: settings.limits.scrubAfterMs,
+      drillAfterMs: settings.limits.drillAfterMs,
+      places: () => {
+        if (ledger === undefined || started.found === undefined || this.memory.version === 0) return []
+        const following = this.followers.filter((one) => one.confirmed > 0)
+        return [ledger, ...following.map((one) => one.target)].map((target) => ({
+          url: target.url,
+          log: () => target.log(),
+        }))
+      },
+      isSettled: () => !this.unstored && (this.appender?.queue.length ?? 0) === 0 && this.fencedBy === undefined,
+      changed: this.#options.changed,
     })
   }
 
@@ -437,6 +468,7 @@ export class Protector {
   /** Lets go without storing anything: the start is made anew. */
   async abandon(): Promise<void> {
     this.#closing = true
+    await this.checks.stop()
     this.#schedule.stop()
     this.appender?.stop()
     for (const follower of this.followers) follower.stop()
@@ -458,6 +490,7 @@ export class Protector {
    */
   async close(deadlineMs: number): Promise<string | undefined> {
     this.#closing = true
+    void this.checks.stop()
     const late = sleep(this.#options.platform.clock, deadlineMs).then(() => 'late' as const)
     const work = this.#lastWork().catch((thrown) => toKvarError(thrown).message)
     const outcome = await Promise.race([work, late])

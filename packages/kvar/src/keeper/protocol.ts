@@ -2,6 +2,7 @@ import type { KvarErrorJson } from '../errors.ts'
 import type { RestoreProgress } from '../log/restore.ts'
 import type { FlushResult, RestoreOptions } from '../persistence-types.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
+import type { DrillReport } from './drill-record.ts'
 import type { BranchLine, VersionLine } from './list-log.ts'
 import type { KeeperStatus, StartReport } from './status.ts'
 
@@ -44,6 +45,8 @@ export interface KeeperMethods {
   status: { params: Record<string, never>; result: KeeperStatus }
   watch: { params: Record<string, never>; result: KeeperStatus }
   versions: { params: { limit?: number; details?: boolean }; result: VersionLine[] }
+  /** Rehearses a restore now, from every target or the named one. */
+  drill: { params: { target?: string }; result: DrillReport[] }
   branches: { params: Record<string, never>; result: BranchLine[] }
   restore: { params: RestoreOptions & { branch?: string }; result: { restoredFrom: number } & Replaced }
   /** The client is done: what it committed is stored before the answer. */

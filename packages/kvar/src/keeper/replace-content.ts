@@ -28,7 +28,7 @@ export async function replaceContent(options: {
   if (
     !force &&
     platform.files.statSync(databasePath) !== undefined &&
-    inspectContent(databasePath) === 'rows'
+    inspectContent(databasePath, platform) === 'rows'
   ) {
     throw new KvarError('WOULD_OVERWRITE', `"${databasePath}" has rows, so it is not replaced`, {
       hint: 'say --force (in code: force: true); the present content stays in the log and can be restored',

@@ -23,6 +23,12 @@ export interface KeeperStatus {
   captureMode: 'wal' | 'comparison' | 'none'
   targets: TargetStatus[]
   copies: CopyStatus[]
+  /** The newest rehearsed restore that was carried out to its end; null before the first. */
+  drill: DrillStatus | null
+  /** The newest one in which everything was identical; null before the first. */
+  provedDrill: DrillStatus | null
+  /** The newest reading of the whole database against what was captured; null before the first. */
+  scrub: ScrubStatus | null
   start: StartReport | null
   /** Branches kept aside that nobody has looked at yet. */
   branches: number
@@ -67,6 +73,32 @@ export interface CopyStatus {
   version: number
   writtenAt: string | null
   problem: KvarErrorJson | null
+}
+
+/** One rehearsed restore: the newest version and a random older one, each to a temporary place. */
+export interface DrillStatus {
+  /** When it began. */
+  at: string
+  /** URL of the target it was restored from. */
+  target: string
+  /** The versions that were restored, the newest first. Empty when it failed before the first was done. */
+  versions: number[]
+  /** How long the newest version took, with all checks. */
+  durationMs: number
+  /** Size of the newest version's database. */
+  sizeBytes: number
+  result: 'identical' | 'failed'
+  problem: KvarErrorJson | null
+}
+
+/** One reading of the whole database. */
+export interface ScrubStatus {
+  /** When it ended. */
+  at: string
+  pages: number
+  /** Pages that had changed although nothing was committed. */
+  drifted: number
+  durationMs: number
 }
 
 /** What was done at start: the `restored` of the library. */

@@ -5,7 +5,7 @@ import { VersionLog } from '../log/version-log.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import type { TargetSetting } from '../settings/target-url.ts'
-import { openTarget } from '../targets/open-target.ts'
+import { openTarget, type TargetOpener } from '../targets/open-target.ts'
 import type { Target } from '../targets/target.ts'
 import { withRetries } from '../targets/wrappers/retrying-target.ts'
 
@@ -14,13 +14,15 @@ export class TargetInUse {
   readonly setting: TargetSetting
   readonly #platform: Platform
   readonly #settings: KeeperSettings
+  readonly #opener: TargetOpener
   #target: Target | undefined
   #opening: Promise<Target> | undefined
   /** Tries that failed since the last success, for status. */
   retries = 0
 
-  constructor(setting: TargetSetting, settings: KeeperSettings, platform: Platform) {
+  constructor(setting: TargetSetting, settings: KeeperSettings, platform: Platform, opener = openTarget) {
     this.setting = setting
+    this.#opener = opener
     this.#settings = settings
     this.#platform = platform
   }
@@ -39,7 +41,7 @@ export class TargetInUse {
   }
 
   async #openOnce(): Promise<Target> {
-    const target = await openTarget(this.setting, this.#platform)
+    const target = await this.#opener(this.setting, this.#platform)
     this.#target = withRetries(target, {
       platform: this.#platform,
       policy: {
@@ -90,8 +92,9 @@ export class TargetSet {
   readonly ledger: TargetInUse | undefined
   readonly #databaseDevice: number | undefined
 
-  constructor(settings: KeeperSettings, platform: Platform) {
-    this.all = settings.targets.map((setting) => new TargetInUse(setting, settings, platform))
+  /** @param opener how a setting becomes a target; only the simulator has another way */
+  constructor(settings: KeeperSettings, platform: Platform, opener: TargetOpener = openTarget) {
+    this.all = settings.targets.map((setting) => new TargetInUse(setting, settings, platform, opener))
     this.#databaseDevice = deviceOf(dirname(settings.databasePath), platform)
     this.ledger = this.#chooseLedger(settings.ledger)
   }

@@ -32,11 +32,16 @@ export class ImageWriter {
   }
 
   page(pageNumber: number, page: Uint8Array): void {
+    this.expect(pageNumber)
+    this.#file.writeSync(page, (pageNumber - 1) * this.pageSize)
+  }
+
+  /** The same for a page that somebody else writes. */
+  expect(pageNumber: number): void {
     if (pageNumber > this.#grown) {
       this.#assertNext(pageNumber)
       this.#grown = pageNumber
     }
-    this.#file.writeSync(page, (pageNumber - 1) * this.pageSize)
   }
 
   end(): void {

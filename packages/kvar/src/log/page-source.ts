@@ -4,6 +4,7 @@ import { sleep } from '../platform/clock.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
 import { throwIfCancelled } from '../targets/target.ts'
+import { type PageCrew, sumByCrew } from './page-crew.ts'
 
 /**
  * All pages of one version, for a snapshot or a branch. May be opened several times and yields the
@@ -36,11 +37,20 @@ export function imageSource(image: ImageFile & { databaseChecksum: bigint }): Pa
   return { pageSize, pageCount, databaseChecksum, open: () => readPages(image) }
 }
 
-/** The checksum of every page of a file (index = page number - 1, zero at the lock page) and their sum. */
+/**
+ * The checksum of every page of a file (index = page number - 1, zero at the lock page) and their sum.
+ *
+ * @param crew threads to share the work with, if the caller has some
+ */
 export async function checksumImage(
   image: ImageFile,
   signal?: AbortSignal,
+  crew?: PageCrew,
 ): Promise<{ databaseChecksum: bigint; pageChecksums: BigUint64Array }> {
+  if (crew !== undefined) {
+    const pageChecksums = await sumByCrew(crew, image, () => throwIfCancelled(signal))
+    return { databaseChecksum: pageChecksums.reduce(addChecksum, 0n), pageChecksums }
+  }
   const pageChecksums = new BigUint64Array(image.pageCount)
   let databaseChecksum = 0n
   for await (const [pageNumber, page] of readPages(image, signal)) {

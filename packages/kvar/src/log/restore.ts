@@ -1,11 +1,13 @@
 import { KvarError } from '../errors.ts'
 import type { LtxHeader } from '../formats/ltx.ts'
 import { readLtx } from '../formats/ltx-decoder.ts'
+import { LtxParser } from '../formats/ltx-parser.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
 import { throwIfCancelled } from '../targets/target.ts'
 import { ImageWriter } from './image-writer.ts'
 import { type LogFile, VERSION_LEVEL } from './log-layout.ts'
+import { FrameBatches, type PageCrew, startPageCrew } from './page-crew.ts'
 import { checksumImage } from './page-source.ts'
 import { passing } from './passing.ts'
 import { type OpenedFile, readAhead } from './read-ahead.ts'
@@ -124,20 +126,25 @@ type Checked = Omit<RestoredImage, 'damagedKeys'>
 async function restoreOnce(options: RestoreToFileOptions): Promise<Checked> {
   const { plan, path, platform, signal } = options
   const file = platform.files.openSync(path, 'createNew')
+  const crew = startPageCrew(platform, plan.totalBytes)
   try {
-    const header = await applyFiles(options, file)
-    await file.sync()
+    const header = await applyFiles(options, file, crew)
     const { pageSize, pageCount, timestampMs } = header
-    const sums = await checksumImage({ platform, path, pageSize, pageCount }, signal)
+    // The disk writes while the processors read back: what a later read would find is what they see.
+    const synced = file.sync()
+    synced.catch(() => {})
+    const sums = await checksumImage({ platform, path, pageSize, pageCount }, signal, crew)
+    await synced
     await assertRecorded(options, header, sums.databaseChecksum)
     const counts = { bytesRead: plan.totalBytes, objectsRead: plan.files.length }
     return { version: plan.version, timestampMs, pageSize, pageCount, ...sums, ...counts }
   } finally {
+    await crew?.close()
     file.closeSync()
   }
 }
 
-async function applyFiles(options: RestoreToFileOptions, file: OpenFile): Promise<LtxHeader> {
+async function applyFiles(options: RestoreToFileOptions, file: OpenFile, crew: PageCrew | undefined): Promise<LtxHeader> {
   const { log, plan, signal } = options
   const progress = { bytesDone: 0, bytesTotal: plan.totalBytes }
   const count = (bytes: number) => {
@@ -148,25 +155,32 @@ async function applyFiles(options: RestoreToFileOptions, file: OpenFile): Promis
   const writer = new ImageWriter(file)
   let last: LtxHeader | undefined
   for await (const opened of readAhead(log, plan.files, signal)) {
-    last = await applyFile(log, writer, opened, count)
+    // Small files came whole: handing them round would take longer than applying them.
+    const hands = Array.isArray(opened.bytes) ? undefined : crew
+    last = await applyFile(options, writer, opened, count, hands)
   }
   if (last === undefined) throw new KvarError('ASSERTION', 'Kvar contradicts itself: a plan without files')
   return last
 }
 
 async function applyFile(
-  log: VersionLog,
+  { log, path }: RestoreToFileOptions,
   writer: ImageWriter,
   { file, bytes }: OpenedFile,
   count: (bytes: number) => void,
+  crew: PageCrew | undefined,
 ): Promise<LtxHeader> {
   const name = log.objectName(file.key)
   if (bytes === undefined) throw new FileTrouble(vanished(file, log), [file])
   try {
-    const header = await readLtx(counted(bytes, count), name, {
-      header: (found) => writer.begin(found, name),
-      page: (pageNumber, page) => writer.page(pageNumber, page),
-    })
+    const source = counted(bytes, count)
+    const header =
+      crew === undefined
+        ? await readLtx(source, name, {
+            header: (found) => writer.begin(found, name),
+            page: (pageNumber, page) => writer.page(pageNumber, page),
+          })
+        : await applyByCrew({ source, name, path, writer, crew })
     writer.end()
     return header
   } catch (thrown) {
@@ -174,6 +188,34 @@ async function applyFile(
     const data = { ...thrown.data, key: file.key, target: log.target.url }
     throw new FileTrouble(new KvarError('DAMAGED', thrown.message, { data, cause: thrown }), [file])
   }
+}
+
+/** One file by many hands: this thread reads and checks its structure, the crew inflates, sums and writes. */
+async function applyByCrew(work: {
+  source: AsyncIterable<Uint8Array>
+  name: string
+  path: string
+  writer: ImageWriter
+  crew: PageCrew
+}): Promise<LtxHeader> {
+  const { source, name, path, writer, crew } = work
+  const parser = new LtxParser(name, 'leave')
+  let batches: FrameBatches | undefined
+  for await (const chunk of source) {
+    parser.push(chunk)
+    for (let found = parser.next(); found !== 'more'; found = parser.next()) {
+      if (found === 'header') {
+        writer.begin(parser.header, name)
+        const { pageSize } = parser.header
+        batches = new FrameBatches(crew, { path, name, pageSize }, (register, bytes) => parser.joinFrames(register, bytes))
+      } else if (found === 'page') {
+        writer.expect(parser.pageNumber)
+        const full = batches?.add(parser.pageNumber, parser.block)
+        if (full !== undefined) await full
+      } else await batches?.finish()
+    }
+  }
+  return parser.finish()
 }
 
 async function* counted(

@@ -1,7 +1,9 @@
 import type { Clock } from './clock.ts'
+import type { Crews } from './crew.ts'
 import type { FileLocks } from './file-locks.ts'
 import type { Files } from './files.ts'
 import type { Random } from './random.ts'
+import type { SqliteOpener } from './sqlite.ts'
 
 /**
  * Everything of the world outside that capture, log and keeper may touch. The simulator replaces it
@@ -12,4 +14,12 @@ export interface Platform {
   clock: Clock
   random: Random
   fileLocks: FileLocks
+  /** Threads for work on many pages. Used only where `crews.files` is `files`; without them one thread does it all. */
+  crews?: Crews | undefined
+  /** SQLite reaches the disk by itself, past `files`: so opening a database is part of the world too. */
+  openSqlite: SqliteOpener
+  /** Room on the disk of a path. Without it nothing is left undone for lack of room. */
+  freeBytes?(path: string): Promise<number | undefined>
+  /** SQLite's whole check of a private file: `ok`, or what is wrong. Without it checksums have to do. */
+  checkIntegrity?(path: string, sizeBytes: number, signal: AbortSignal | undefined): Promise<string>
 }

@@ -1,5 +1,21 @@
-import { backup, DatabaseSync } from 'node:sqlite'
+import { backup, DatabaseSync, type StatementSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
+
+export interface SqliteOptions {
+  mode: 'readOnly' | 'readWrite' | 'create' | 'immutable'
+  timeoutMs?: number
+}
+
+/** What capture and start ask of a connection: little enough for the simulator to answer. */
+export interface SqliteConnection {
+  readonly isTransaction: boolean
+  exec(sql: string): void
+  prepare(sql: string): Pick<StatementSync, 'get' | 'all'>
+  close(): void
+}
+
+/** Opens a database as `openSqlite` does. */
+export type SqliteOpener = (path: string, options: SqliteOptions) => SqliteConnection
 
 /**
  * Opens a SQLite database by path, never creating it unless told to.
@@ -7,10 +23,7 @@ import { pathToFileURL } from 'node:url'
  *
  * @param options.timeoutMs busy timeout in milliseconds; 0 fails at once
  */
-export function openSqlite(
-  path: string,
-  options: { mode: 'readOnly' | 'readWrite' | 'create' | 'immutable'; timeoutMs?: number },
-): DatabaseSync {
+export function openSqlite(path: string, options: SqliteOptions): DatabaseSync {
   const url = pathToFileURL(path)
   const mode = options.mode === 'readWrite' ? 'rw' : options.mode === 'create' ? 'rwc' : 'ro'
   const query = `mode=${mode}${options.mode === 'immutable' ? '&immutable=1' : ''}`

@@ -1,8 +1,12 @@
 import { systemClock } from './clock.ts'
+import { freeBytes } from './disk-space.ts'
+import { systemCrews } from './crew.ts'
 import { systemFileLocks } from './file-locks.ts'
 import { systemFiles } from './files.ts'
+import { checkIntegrity } from './integrity-check.ts'
 import type { Platform } from './platform.ts'
 import { systemRandom } from './random.ts'
+import { openSqlite } from './sqlite.ts'
 
 /** The real machine. */
 export const systemPlatform: Platform = {
@@ -10,4 +14,8 @@ export const systemPlatform: Platform = {
   clock: systemClock,
   random: systemRandom,
   fileLocks: systemFileLocks,
+  crews: systemCrews,
+  openSqlite,
+  freeBytes,
+  checkIntegrity,
 }

@@ -53,6 +53,10 @@ export interface KeeperLimits {
   targetTimeoutMs: number
   /** Milliseconds a fenced owner waits for the other keeper's first change before it takes the log back. */
   takeBackMs: number
+  /** Milliseconds from start to the first reading of the whole database against its captured pages; 0: never. */
+  scrubAfterMs: number
+  /** Milliseconds from start to the first rehearsed restore; 0: never, not at night either. */
+  drillAfterMs: number
 }
 
 export const DEFAULT_KEEP: KeepSettings = { all: '7d', hourly: '30d', daily: '1y', monthly: 'forever' }
@@ -64,4 +68,6 @@ export const DEFAULT_LIMITS: KeeperLimits = {
   targetTries: 6,
   targetTimeoutMs: 30_000,
   takeBackMs: 60_000,
+  scrubAfterMs: 10_000,
+  drillAfterMs: 30_000,
 }

@@ -61,6 +61,8 @@ const LIMITS = v.strictObject({
   targetTries: limit(1),
   targetTimeoutMs: limit(100),
   takeBackMs: limit(1),
+  scrubAfterMs: limit(0),
+  drillAfterMs: limit(0),
 } satisfies Record<keyof KeeperLimits, v.GenericSchema>)
 
 export const SETTING_TABLE: Record<SettingName, SettingRow> = {

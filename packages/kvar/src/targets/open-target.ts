@@ -6,10 +6,11 @@ import { readFolderSettings } from './folder/folder-settings.ts'
 import { createFolderTarget } from './folder/folder-target.ts'
 import type { Target } from './target.ts'
 
-type Opener = (setting: TargetSetting, platform: Platform) => Promise<Target>
+/** Turns a setting into a target. */
+export type TargetOpener = (setting: TargetSetting, platform: Platform) => Promise<Target>
 
 /** One line for each kind of target; a scheme that settings know and this table does not, does not compile. */
-const OPENERS: Record<TargetScheme, Opener> = {
+const OPENERS: Record<TargetScheme, TargetOpener> = {
   folder: (setting, platform) => createFolderTarget({ ...readFolderSettings(setting), platform }),
 }
 

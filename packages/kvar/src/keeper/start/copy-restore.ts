@@ -3,7 +3,6 @@ import { loadJsonCopy } from '../../copies/json-load.ts'
 import { KvarError } from '../../errors.ts'
 import { syncFile } from '../../platform/files.ts'
 import type { Platform } from '../../platform/platform.ts'
-import { openSqlite } from '../../platform/sqlite.ts'
 import { backupCopyPath, jsonCopyPath } from '../../settings/names.ts'
 
 export interface FoundCopy {
@@ -53,7 +52,7 @@ export async function restoreFromCopy(
   }
   await platform.files.copyFile(copy.path, databasePath)
   try {
-    assertSound(databasePath, copy.path)
+    assertSound(databasePath, copy.path, platform)
   } catch (thrown) {
     await platform.files.remove(databasePath)
     throw thrown
@@ -62,10 +61,10 @@ export async function restoreFromCopy(
   return { rows: 0 }
 }
 
-function assertSound(path: string, name: string): void {
+function assertSound(path: string, name: string, platform: Platform): void {
   let answer: unknown
   try {
-    const database = openSqlite(path, { mode: 'immutable' })
+    const database = platform.openSqlite(path, { mode: 'immutable' })
     try {
       answer = (database.prepare('PRAGMA integrity_check(1)').get() as { integrity_check: string })
         .integrity_check

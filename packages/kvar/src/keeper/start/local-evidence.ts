@@ -4,7 +4,6 @@ import { pageChecksum } from '../../formats/page-checksum.ts'
 import { scanWal, type WalScan } from '../../formats/wal.ts'
 import type { OpenFile } from '../../platform/files.ts'
 import type { Platform } from '../../platform/platform.ts'
-import { openSqlite } from '../../platform/sqlite.ts'
 import { type KeeperMemory, saltsOf } from '../state-store.ts'
 
 /** Pages hashed between two turns of the event loop. */
@@ -140,9 +139,12 @@ export function diskWentBack(bare: BareFiles, memory: KeeperMemory): boolean {
  * What SQLite says of the database: opens it, so it rolls back a hot journal and recovers the WAL.
  * Called only before the app.
  */
-export function inspectContent(path: string): 'no-tables' | 'no-rows' | 'rows' | 'invalid' {
+export function inspectContent(
+  path: string,
+  platform: Platform,
+): 'no-tables' | 'no-rows' | 'rows' | 'invalid' {
   try {
-    const database = openSqlite(path, { mode: 'readWrite', timeoutMs: 5000 })
+    const database = platform.openSqlite(path, { mode: 'readWrite', timeoutMs: 5000 })
     try {
       const check = database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string }
       if (check.quick_check !== 'ok') return 'invalid'

@@ -125,7 +125,7 @@ async function gather(
     saved === undefined || found?.lineage === undefined || found.lineage === saved.memory.lineage
   const memory = saved !== undefined && sameLineage ? saved.memory : undefined
   const wentBack = bare !== undefined && memory !== undefined && diskWentBack(bare, memory)
-  const content = platform.files.statSync(path)?.sizeBytes ? inspectContent(path) : 'none'
+  const content = platform.files.statSync(path)?.sizeBytes ? inspectContent(path, platform) : 'none'
   const localTable = await tableAfterOpening(context, bare, content)
   if (!sameLineage && content === 'rows' && found?.lineage !== undefined) {
     assertSameLineage(found.log.target, found.lineage, saved.memory.lineage)

@@ -1,0 +1,59 @@
+import type { VerbModule } from './verb.ts'
+
+interface VerbEntry {
+  name: string
+  summary: string
+  /** A verb's file is loaded when the verb is used: starting stays quick. */
+  load: () => Promise<VerbModule>
+}
+
+/** Every verb, in the order in which help shows them. */
+export const VERBS: VerbEntry[] = [
+  {
+    name: 'run',
+    summary: 'restore the database, run an app, protect the database meanwhile',
+    load: () => import('./run.ts'),
+  },
+  {
+    name: 'status',
+    summary: 'say whether everything is stored, where, and how old it is',
+    load: () => import('./status.ts'),
+  },
+  {
+    name: 'restore',
+    summary: 'bring the newest or an older version back; what was there is kept',
+    load: () => import('./restore.ts'),
+  },
+  {
+    name: 'versions',
+    summary: 'list what there is to go back to',
+    load: () => import('./versions.ts'),
+  },
+  {
+    name: 'backup',
+    summary: 'store everything now, write the copies, say where they are',
+    load: () => import('./backup.ts'),
+  },
+  {
+    name: 'export',
+    summary: 'write the database as readable JSON',
+    load: () => import('./export.ts'),
+  },
+  {
+    name: 'import',
+    summary: 'load a JSON copy into the database',
+    load: () => import('./import.ts'),
+  },
+]
+
+const WITH_VALUE = new Set(['--db', '--target'])
+
+/** The verb that an argument list names, or after `help` the one that is asked about. */
+export function findVerb(commandLine: string[]): string | undefined {
+  for (let index = 0; index < commandLine.length; index++) {
+    const word = commandLine[index] as string
+    if (WITH_VALUE.has(word)) index += 1
+    else if (!word.startsWith('-') && word !== 'help') return word
+  }
+  return undefined
+}

@@ -1,0 +1,339 @@
+/*
+ * Goal: retention never takes a version that `keep` promises, whatever the clock says and wherever it dies;
+ * what it leaves is a whole log, and it does become small.
+ * Method: random histories with gaps, bursts and wrong clocks are appended to a target in memory, with
+ * compaction and removal in between; then every version is restored from what is left and compared. What is
+ * promised is worked out here from true times, in another way than in the product. Death at every call.
+ */
+import * as fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { dieAt, MemoryTarget, revive } from '../../../../tests/support/memory-target.ts'
+import { TimedHistory } from '../../../../tests/support/timed-history.ts'
+import { KvarError } from '../errors.ts'
+import { systemPlatform } from '../platform/system.ts'
+import { parseDuration } from '../settings/duration.ts'
+import { DEFAULT_KEEP, type KeepSettings } from '../settings/keeper-settings.ts'
+import { fileKey } from './log-layout.ts'
+import { restoreToFile } from './restore.ts'
+import { planRestore } from './restore-plan.ts'
+import { RETENTION_LIMITS } from './retain-plan.ts'
+import { NAMED_PREFIX } from './retention-files.ts'
+import { Retention } from './retention.ts'
+import { VersionLog } from './version-log.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const BEGIN = Date.UTC(2026, 9, 20, 6, 30)
+
+let folder = ''
+beforeEach(() => {
+  folder = fs.mkdtempSync(join(tmpdir(), 'kvar-retention-'))
+})
+afterEach(() => {
+  fs.rmSync(folder, { recursive: true })
+})
+
+/** The floor under all numbers is set low, so that it does not stand in for what is tested. */
+const LIMITS = { ...RETENTION_LIMITS, newestVersions: 5 }
+
+function retentionOf(log: VersionLog, keep: KeepSettings, limits = LIMITS): Retention {
+  const platform = systemPlatform
+  return new Retention({ log, keep, platform, limits, scratchPath: join(folder, 'scratch') })
+}
+
+async function tidy(retention: Retention, head: number): Promise<void> {
+  while (await retention.compactNext(head)) continue
+  await retention.removeDue(head, { graceMs: 0 })
+}
+
+/** The version's pages from what is left, or the error's code. */
+async function restored(log: VersionLog, version: number): Promise<Uint8Array | KvarError> {
+  const path = join(folder, 'image')
+  try {
+    const plan = await log.plan({ kind: 'version', version })
+    await restoreToFile({ log, plan, path, platform: systemPlatform })
+    const bytes = new Uint8Array(fs.readFileSync(path))
+    fs.rmSync(path)
+    return bytes
+  } catch (thrown) {
+    if (thrown instanceof KvarError) return thrown
+    throw thrown
+  }
+}
+
+/** What `keep` says in plain words, by true times: all, then the last of each hour, day, month. */
+function promisedByDate(madeAtMs: number[], nowMs: number, keep: KeepSettings): Set<number> {
+  const promised = new Set([madeAtMs.length])
+  const month = (ms: number) => new Date(ms).toISOString().slice(0, 7)
+  const hour = (ms: number) => new Date(ms).toISOString().slice(0, 13)
+  const day = (ms: number) => new Date(ms).toISOString().slice(0, 10)
+  const rules: Array<[string, (ms: number, n: number) => string]> = [
+    [keep.all, (_ms, n) => String(n)],
+    [keep.hourly, hour],
+    [keep.daily, day],
+    [keep.monthly, month],
+  ]
+  for (const [span, bucket] of rules) {
+    const lasts = new Map(madeAtMs.map((ms, i) => [bucket(ms, i), i + 1]))
+    for (const version of lasts.values()) {
+      if (nowMs - (madeAtMs[version - 1] as number) <= (parseDuration(span) as number)) promised.add(version)
+    }
+  }
+  return promised
+}
+
+async function expectKept(history: TimedHistory, log: VersionLog, promised: Iterable<number>): Promise<number> {
+  const must = new Set(promised)
+  let restorable = 0
+  for (let version = 1; version <= history.head; version++) {
+    const got = await restored(log, version)
+    if (got instanceof KvarError) {
+      expect(must.has(version), `version ${version} was promised: ${got.message}`).toBe(false)
+      expect(got.code).toBe('NOT_FOUND')
+      expect(got.message).toContain('no longer kept')
+    } else {
+      expect(Buffer.compare(got, history.images[version - 1] as Uint8Array), `version ${version}`).toBe(0)
+      restorable++
+    }
+  }
+  expect((await log.findHead())?.version).toBe(history.head)
+  return restorable
+}
+
+const KEEPS: KeepSettings[] = [
+  DEFAULT_KEEP,
+  { all: '6h', hourly: '2d', daily: '10d', monthly: 'forever' },
+  { all: '1h', hourly: '12h', daily: '3d', monthly: '90d' },
+  { all: '10m', hourly: '1h', daily: '1h', monthly: '1h' },
+  { all: '2d', hourly: '1d', daily: '20d', monthly: '1d' },
+]
+
+/** Gaps between changes: bursts, an evening, days away, months of silence. */
+const gap = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: 1, max: 20 * 60_000 }) },
+  { weight: 4, arbitrary: fc.integer({ min: HOUR / 2, max: 9 * HOUR }) },
+  { weight: 1, arbitrary: fc.integer({ min: DAY, max: 50 * DAY }) },
+)
+
+describe('retention', () => {
+  it('keeps every version that keep promises, and no other content', { timeout: 120_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer(),
+        fc.array(gap, { minLength: 5, maxLength: 260 }),
+        fc.constantFrom(...KEEPS),
+        fc.integer({ min: 1, max: 40 }),
+        async (seed, gaps, keep, every) => {
+          const history = new TimedHistory(new MemoryTarget(), seed)
+          let retention = retentionOf(history.log, keep)
+          let nowMs = BEGIN
+          for (const [i, gapMs] of gaps.entries()) {
+            nowMs += gapMs
+            await history.append(nowMs)
+            if (i % every === every - 1) await tidy(retention, history.head)
+            // A keeper that starts anew remembers nothing.
+            if (i % 50 === 49) retention = retentionOf(history.log, keep)
+          }
+          await tidy(retention, history.head)
+          await expectKept(history, history.log, promisedByDate(history.madeAtMs, nowMs, keep))
+        },
+      ),
+      { numRuns: 25 },
+    )
+  })
+
+  it('loses nothing of the last days to a clock that jumps once', { timeout: 120_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer(),
+        fc.array(fc.integer({ min: 60_000, max: 4 * HOUR }), { minLength: 40, maxLength: 150 }),
+        fc.nat(150),
+        fc.integer({ min: -20 * 365, max: 20 * 365 }),
+        async (seed, gaps, jumpAt, jumpDays) => {
+          const keep = { all: '3d', hourly: '3d', daily: '3d', monthly: '3d' }
+          const history = new TimedHistory(new MemoryTarget(), seed)
+          const retention = retentionOf(history.log, keep)
+          let nowMs = BEGIN
+          for (const [i, gapMs] of gaps.entries()) {
+            nowMs += gapMs
+            await history.append(nowMs, nowMs + (i >= jumpAt ? jumpDays * DAY + 5 * HOUR : 0))
+            if (i % 10 === 9) await tidy(retention, history.head)
+          }
+          await tidy(retention, history.head)
+          const youngest = history.madeAtMs.findIndex((ms) => nowMs - ms <= 3 * DAY)
+          const promised = history.madeAtMs.map((_, i) => i + 1).slice(youngest)
+          await expectKept(history, history.log, promised)
+        },
+      ),
+      { numRuns: 20 },
+    )
+  })
+
+  it('never empties a log, however often and far the clock jumps', { timeout: 120_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer(),
+        fc.array(fc.integer({ min: -30 * 365, max: 30 * 365 }), { minLength: 30, maxLength: 120 }),
+        async (seed, offsets) => {
+          const keep = { all: '1h', hourly: '1h', daily: '1h', monthly: '1h' }
+          const history = new TimedHistory(new MemoryTarget(), seed)
+          const limits = { ...LIMITS, newestVersions: 20 }
+          const retention = retentionOf(history.log, keep, limits)
+          for (const [i, days] of offsets.entries()) {
+            await history.append(BEGIN + i * HOUR, BEGIN + Math.max(-56 * 365, days) * DAY + i * HOUR)
+            await tidy(retention, history.head)
+          }
+          const floor = Array.from({ length: Math.min(20, history.head) }, (_, i) => history.head - i)
+          await expectKept(history, history.log, floor)
+          expect((await history.log.listFiles()).filter((file) => file.minVersion === 1).length).toBeGreaterThan(0)
+        },
+      ),
+      { numRuns: 15 },
+    )
+  })
+
+  it('makes a log small, and the way to any kept version short', { timeout: 60_000 }, async () => {
+    const { history, retention } = await months(3, 12)
+    const files = await history.log.listFiles()
+    // Of 1080 versions: ten days of all, a month of hours, then days.
+    expect(files.length).toBeLessThan(720)
+    const lengths = files.map(
+      (file) => planRestore(files, { kind: 'version', version: file.maxVersion }).files.length,
+    )
+    expect(Math.max(...lengths)).toBeLessThanOrEqual(RETENTION_LIMITS.chainFiles + 5)
+    expect(planRestore(files, { kind: 'latest' }).files.length).toBeLessThanOrEqual(5)
+    expect(await retention.compactNext(history.head)).toBe(false)
+    expect(await retention.removeDue(history.head, { graceMs: 0 })).toEqual([])
+    await expectKept(history, history.log, promisedByDate(history.madeAtMs, END, DEFAULT_KEEP))
+  })
+
+  it('dies at any call and leaves every promised version restorable', { timeout: 120_000 }, async () => {
+    const keep = { all: '2h', hourly: '12h', daily: '5d', monthly: 'forever' }
+    const target = new MemoryTarget()
+    const whole = new TimedHistory(target, 77)
+    for (let i = 0; i < 90; i++) await whole.append(BEGIN + i * 47 * 60_000)
+    const nowMs = BEGIN + 89 * 47 * 60_000
+    const promised = promisedByDate(whole.madeAtMs, nowMs, keep)
+    await tidy(retentionOf(new VersionLog(target.clone('counted')), keep), whole.head)
+    let removing = 0
+    for (let call = 1, isOver = false; !isOver; call++) {
+      for (const when of ['before', 'after'] as const) {
+        const dying = target.clone(`dying-${call}-${when}`)
+        dieAt(call, when, dying)
+        isOver = await tidy(retentionOf(new VersionLog(dying), keep), whole.head).then(
+          () => true,
+          () => false,
+        )
+        if (dying.calls.at(-1)?.verb === 'remove') removing++
+        revive(dying)
+        if (call % 5 === 0 || dying.calls.at(-1)?.verb === 'remove')
+          await expectKept(whole, new VersionLog(dying), promised)
+        // The next life goes on from whatever is there.
+        await tidy(retentionOf(new VersionLog(dying), keep), whole.head)
+        if (call % 5 === 0) await expectKept(whole, new VersionLog(dying), promised)
+      }
+    }
+    expect(removing).toBeGreaterThan(1)
+  })
+
+  it('removes in any part what it removes at once', { timeout: 60_000 }, async () => {
+    const { history, retention } = await months(1, 6, { removing: false })
+    const plan = await retention.survey()
+    const target = history.target as MemoryTarget
+    expect(plan.remove.length).toBeGreaterThan(50)
+    await fc.assert(
+      fc.asyncProperty(fc.subarray(plan.remove), async (part) => {
+        const some = target.clone('part')
+        for (const { file } of part) some.objects.delete(file.key)
+        const files = await new VersionLog(some).listFiles()
+        for (const version of plan.promised) planRestore(files, { kind: 'version', version })
+        planRestore(files, { kind: 'latest' })
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  it('waits before it removes, and asks again whose log it is', async () => {
+    const { history, retention } = await months(1, 6, { removing: false })
+    const before = (history.target as MemoryTarget).keys()
+    expect(await retention.removeDue(history.head)).toEqual([])
+    expect(retention.waiting()?.count).toBeGreaterThan(10)
+    expect(retention.waiting()?.dueInMs).toBeGreaterThan(4 * 60_000)
+    await history.append(END + HOUR)
+    // Somebody else wrote the newest version: nothing is ours to remove.
+    expect(await retention.removeDue(history.head - 1, { graceMs: 0 })).toEqual([])
+    expect((history.target as MemoryTarget).keys().slice(0, before.length).length).toBe(before.length)
+    expect((await retention.removeDue(history.head, { graceMs: 0 })).length).toBeGreaterThan(10)
+  })
+
+  it('keeps a named version for ever', async () => {
+    const { history } = await months(1, 6, { removing: false })
+    const named = 31
+    const key = `${NAMED_PREFIX}${named.toString(16).padStart(16, '0')}`
+    await history.target.create(key, new Uint8Array([1]), { modifiedAtMs: 1 })
+    await tidy(retentionOf(history.log, { all: '1h', hourly: '1h', daily: '1h', monthly: '1h' }), history.head)
+    const got = await restored(history.log, named)
+    expect(got).toBeInstanceOf(Uint8Array)
+    expect(Buffer.compare(got as Uint8Array, history.images[named - 1] as Uint8Array)).toBe(0)
+    expect(await restored(history.log, named + 1)).toBeInstanceOf(KvarError)
+  })
+
+  it('believes headers where a copied log lost the times of its files', async () => {
+    const { history } = await months(1, 6, { removing: false })
+    const target = history.target as MemoryTarget
+    for (const stored of target.objects.values()) stored.modifiedAtMs = END
+    await tidy(retentionOf(history.log, DEFAULT_KEEP), history.head)
+    await expectKept(history, history.log, promisedByDate(history.madeAtMs, END, DEFAULT_KEEP))
+    const timeless = new MemoryTarget('timeless', { keepsModifiedAt: false })
+    for (const [key, stored] of target.objects) timeless.objects.set(key, stored)
+    await tidy(retentionOf(new VersionLog(timeless), DEFAULT_KEEP), history.head)
+    await expectKept(history, new VersionLog(timeless), promisedByDate(history.madeAtMs, END, DEFAULT_KEEP))
+  })
+
+  it('removes nothing for the sake of a range that is damaged', async () => {
+    const { history, retention } = await months(1, 6, { removing: false })
+    const target = history.target as MemoryTarget
+    const ranges = (await history.log.listFiles()).filter((file) => file.level === 1)
+    for (const { key } of ranges) {
+      const { bytes } = target.objects.get(key) as { bytes: Uint8Array }
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 4
+    }
+    const before = target.keys()
+    await expect(retention.removeDue(history.head, { graceMs: 0 })).rejects.toThrow(KvarError)
+    expect(target.keys()).toEqual(before)
+  })
+
+  it('leaves a log with a gap as it is', async () => {
+    const { history } = await months(1, 6, { removing: false, compacting: false })
+    const target = history.target as MemoryTarget
+    target.objects.delete(fileKey(target, 0, 40, 40))
+    const before = target.keys()
+    await expect(tidy(retentionOf(history.log, DEFAULT_KEEP), history.head)).rejects.toThrow(/gap/)
+    expect(target.keys()).toEqual(before)
+  })
+})
+
+let END = 0
+
+/** Some months of a family's days, from 7 to 22 o'clock. */
+async function months(
+  count: number,
+  perDay: number,
+  options: { removing?: boolean; compacting?: boolean } = {},
+): Promise<{ history: TimedHistory; retention: Retention }> {
+  const history = new TimedHistory(new MemoryTarget(), 4242)
+  const retention = retentionOf(history.log, DEFAULT_KEEP)
+  for (let day = 0; day < count * 30; day++) {
+    for (let i = 0; i < perDay; i++) {
+      END = BEGIN + day * DAY + (i * 15 * HOUR) / perDay
+      await history.append(END)
+      if (options.compacting === false) continue
+      while (await retention.compactNext(history.head)) continue
+    }
+    if (options.removing !== false) await retention.removeDue(history.head, { graceMs: 0 })
+  }
+  return { history, retention }
+}
