@@ -2,13 +2,21 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { changeCost } from './rows/a-change-cost.ts'
 import { confirm } from './rows/b-confirm.ts'
+import { throughput } from './rows/c-throughput.ts'
+import { restore } from './rows/d-restore.ts'
+import { idle } from './rows/e-idle.ts'
+import { stored } from './rows/f-stored.ts'
+import { wipedBoot } from './rows/g-wiped-boot.ts'
+import { large } from './rows/h-large.ts'
+import { start } from './rows/start.ts'
 import type { Row } from './support/figure.ts'
 import { describeMachine } from './support/machine.ts'
 import { keepResult, tableOf } from './support/report.ts'
 
 /** Runs the rows whose names are given, or all of them; see README.md for what each one asks. */
-const ROWS: Row[] = [confirm]
+const ROWS: Row[] = [changeCost, confirm, throughput, restore, idle, stored, wipedBoot, large, start]
 
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))
 const CACHE = join(tmpdir(), 'kvar-bench-cache')

@@ -21,10 +21,10 @@ const FILL = `WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHE
 
 const ROWS_PER_TRANSACTION = 200_000
 
-/** Makes a database in WAL mode with so many events, closed and checkpointed. */
-export function makeEvents(path: string, events: number): void {
+/** Makes a database with so many events, closed and checkpointed. */
+export function makeEvents(path: string, events: number, journalMode = 'wal'): void {
   const database = new DatabaseSync(path)
-  database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; ${SCHEMA}`)
+  database.exec(`PRAGMA journal_mode=${journalMode}; PRAGMA synchronous=OFF; ${SCHEMA}`)
   addEvents(database, 1, events)
   database.close()
 }

@@ -17,6 +17,8 @@ export function productModule(path: string): string {
 
 type Index = typeof import('../../packages/kvar/src/index.ts')
 
-export const { createPersistentDb } = (await import(productModule('index'))) as Index
+const index = (await import(productModule('index'))) as Index
+
+export const createPersistentDb: Index['createPersistentDb'] = index.createPersistentDb
 
 export const NODE = process.execPath

@@ -198,3 +198,8 @@ export function jsonLines(text: string): Array<Record<string, unknown>> {
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
+
+/** The last JSON object of an output: the result. */
+export function lastOf(text: string): Record<string, unknown> {
+  return jsonLines(text).at(-1) ?? {}
+}

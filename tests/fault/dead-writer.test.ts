@@ -51,7 +51,8 @@ function dieWhileCommitting(sql: string): void {
   twinDatabase.close()
 }
 
-const rowsOf = (db: DatabaseSync) => db.prepare('SELECT id, substr(text, 1, 20) AS text FROM notes ORDER BY id').all()
+const rowsOf = (db: DatabaseSync) =>
+  db.prepare('SELECT id, substr(text, 1, 20) AS text FROM notes ORDER BY id').all()
 
 async function storedRows(): Promise<unknown> {
   await persistence.flush()

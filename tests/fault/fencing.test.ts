@@ -163,26 +163,32 @@ describe('a deploy', { timeout: 60_000 }, () => {
   it.each([
     { pace: 'every 100 ms', pauseMs: 100, flushing: false },
     { pace: 'without pause', pauseMs: 1, flushing: true },
-  ])('gets in within a few seconds although the owner stores versions $pace', async ({ pauseMs, flushing }) => {
-    const first = await firstMachine()
-    await first.call('writeUntilTold', { text: 'INSERT INTO note(body) VALUES (randomblob(2000))', pauseMs })
-    let going = flushing
-    const flushLoop = (async () => {
-      while (going) await first.flush().catch(() => (going = false))
-    })()
-    const late = new Promise<'too late'>((resolve) => setTimeout(() => resolve('too late'), GET_IN_MS))
-    const opened = machine('second')
-    opened.catch(() => undefined)
-    const second = await Promise.race([opened, late])
-    going = false
-    await first.call('stopWriting')
-    await flushLoop
-    expect(second).not.toBe('too late')
-    const owner = await opened
-    await owner.sql("INSERT INTO note(body) VALUES ('~ the new owner')")
-    await owner.flush()
-    expect((await notesIn()).at(-1)).toBe('~ the new owner')
-  })
+  ])(
+    'gets in within a few seconds although the owner stores versions $pace',
+    async ({ pauseMs, flushing }) => {
+      const first = await firstMachine()
+      await first.call('writeUntilTold', {
+        text: 'INSERT INTO note(body) VALUES (randomblob(2000))',
+        pauseMs,
+      })
+      let going = flushing
+      const flushLoop = (async () => {
+        while (going) await first.flush().catch(() => (going = false))
+      })()
+      const late = new Promise<'too late'>((resolve) => setTimeout(() => resolve('too late'), GET_IN_MS))
+      const opened = machine('second')
+      opened.catch(() => undefined)
+      const second = await Promise.race([opened, late])
+      going = false
+      await first.call('stopWriting')
+      await flushLoop
+      expect(second).not.toBe('too late')
+      const owner = await opened
+      await owner.sql("INSERT INTO note(body) VALUES ('~ the new owner')")
+      await owner.flush()
+      expect((await notesIn()).at(-1)).toBe('~ the new owner')
+    },
+  )
 
   it('of two instances at the same moment: both start, and exactly one owns the log', async () => {
     await (await firstMachine()).call('close')

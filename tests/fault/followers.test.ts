@@ -57,7 +57,9 @@ describe('followers', { timeout: 60_000 }, () => {
       await persistence.flush()
     }
     const { version } = await persistence.flush()
-    await waitFor('all have it', async () => (await persistence.status()).targets.every((t) => t.version === version))
+    await waitFor('all have it', async () =>
+      (await persistence.status()).targets.every((t) => t.version === version),
+    )
     const { targets } = await persistence.status()
     expect(targets.map((target) => target.role)).toEqual(['ledger', 'follower', 'follower'])
     for (const place of Object.values(places)) expect(await countIn(place)).toBe(5)
@@ -95,7 +97,11 @@ describe('followers', { timeout: 60_000 }, () => {
     const write = createNotes()
     write()
     const all = await persistence.flush()
-    expect([...all.targets].sort()).toEqual(Object.values(places).map((place) => `folder:${place}`).sort())
+    expect([...all.targets].sort()).toEqual(
+      Object.values(places)
+        .map((place) => `folder:${place}`)
+        .sort(),
+    )
     for (const place of Object.values(places)) expect(await countIn(place)).toBe(1)
     const away = `${places.far}-away`
     fs.renameSync(places.far, away)
@@ -105,7 +111,10 @@ describe('followers', { timeout: 60_000 }, () => {
       stored = true
       return answer
     })
-    await waitFor('the near one has it', async () => (await targetAt(persistence, 1)).version === all.version + 1)
+    await waitFor(
+      'the near one has it',
+      async () => (await targetAt(persistence, 1)).version === all.version + 1,
+    )
     await waitFor('the far one’s trouble is told', async () => (await targetAt(persistence, 2)).problem)
     expect(stored).toBe(false)
     fs.rmSync(places.far, { recursive: true, force: true })
@@ -131,7 +140,10 @@ describe('followers', { timeout: 60_000 }, () => {
   async function makeForeignTail(): Promise<void> {
     const both = [places.ledger, places.far]
     const write = await (async () => {
-      const begun = await world.open(path, { targets: both.map((place) => `folder:${place}`), durable: 'all' })
+      const begun = await world.open(path, {
+        targets: both.map((place) => `folder:${place}`),
+        durable: 'all',
+      })
       const insert = createNotes()
       insert()
       await begun.flush()

@@ -10,7 +10,14 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DatabasePersistence } from '../../packages/kvar/src/index.ts'
-import { KeeperWorld, keeperProcessId, killProcess, restoreFrom, rowsOf, waitFor } from '../support/keeper-world.ts'
+import {
+  KeeperWorld,
+  keeperProcessId,
+  killProcess,
+  restoreFrom,
+  rowsOf,
+  waitFor,
+} from '../support/keeper-world.ts'
 
 const APP = join(import.meta.dirname, '../support/capture-app.mjs')
 const SECONDS = 4
@@ -28,7 +35,9 @@ afterEach(() => world.end())
 
 function startLoad(journalMode: string): () => boolean {
   const options = { path, journalMode, seconds: SECONDS, pauseMs: 10, actions: ['vacuum', 'rollback'] }
-  const child = spawn(process.execPath, [APP, JSON.stringify(options)], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const child = spawn(process.execPath, [APP, JSON.stringify(options)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   let ended = false
   child.once('close', () => {
     ended = true
@@ -74,11 +83,16 @@ function readIfThere(name: string): Buffer | undefined {
 }
 
 /** The tables must be there before the first copy is judged. */
-async function open(journalMode: string): Promise<{ persistence: DatabasePersistence; ended: () => boolean }> {
+async function open(
+  journalMode: string,
+): Promise<{ persistence: DatabasePersistence; ended: () => boolean }> {
   const ended = startLoad(journalMode)
   await waitFor('the tables are there', () => tallyIsThere(), 5000)
   const copies = ['json', 'backup'] as Array<'json' | 'backup'>
-  return { persistence: await world.open(path, { targets: [`folder:${target}`], interval: '50ms', copies }), ended }
+  return {
+    persistence: await world.open(path, { targets: [`folder:${target}`], interval: '50ms', copies }),
+    ended,
+  }
 }
 
 function tallyIsThere(): boolean {
@@ -93,30 +107,34 @@ function tallyIsThere(): boolean {
   }
 }
 
-describe.each(['wal', 'delete'])('copies under load, in journal mode %s', { timeout: 60_000 }, (journalMode) => {
-  it('are whole at every moment, also after kills, and in the end equal the version they name', async () => {
-    const { persistence, ended } = await open(journalMode)
-    const seen: Seen = { backups: new Set(), jsons: new Set() }
-    let kills = 0
-    for (let killAt = performance.now() + KILL_EVERY_MS; !ended(); ) {
-      checkBackup(seen)
-      checkJson(seen)
-      await new Promise((resolve) => setTimeout(resolve, 5))
-      if (performance.now() < killAt) continue
-      killProcess(keeperProcessId(path))
-      checkBackup(seen)
-      checkJson(seen)
-      await persistence.flush()
-      kills += 1
-      killAt = performance.now() + KILL_EVERY_MS
-    }
-    expect(kills).toBeGreaterThan(1)
-    expect(seen.backups.size).toBeGreaterThan(2)
-    expect(seen.jsons.size).toBeGreaterThan(2)
-    await persistence.backupDatabase()
-    await expectCopiesEqualTheirVersions(persistence)
-  })
-})
+describe.each(['wal', 'delete'])(
+  'copies under load, in journal mode %s',
+  { timeout: 60_000 },
+  (journalMode) => {
+    it('are whole at every moment, also after kills, and in the end equal the version they name', async () => {
+      const { persistence, ended } = await open(journalMode)
+      const seen: Seen = { backups: new Set(), jsons: new Set() }
+      let kills = 0
+      for (let killAt = performance.now() + KILL_EVERY_MS; !ended(); ) {
+        checkBackup(seen)
+        checkJson(seen)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+        if (performance.now() < killAt) continue
+        killProcess(keeperProcessId(path))
+        checkBackup(seen)
+        checkJson(seen)
+        await persistence.flush()
+        kills += 1
+        killAt = performance.now() + KILL_EVERY_MS
+      }
+      expect(kills).toBeGreaterThan(1)
+      expect(seen.backups.size).toBeGreaterThan(2)
+      expect(seen.jsons.size).toBeGreaterThan(2)
+      await persistence.backupDatabase()
+      await expectCopiesEqualTheirVersions(persistence)
+    })
+  },
+)
 
 async function expectCopiesEqualTheirVersions(persistence: DatabasePersistence): Promise<void> {
   const { copies, durableVersion } = await persistence.status()

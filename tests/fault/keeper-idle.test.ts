@@ -25,32 +25,35 @@ function open() {
 }
 
 describe('a keeper without a change', { timeout: 30_000 }, () => {
-  it.each(['wal', 'delete'])('writes its copies once, stores nothing, closes at once (%s)', async (journalMode) => {
-    const first = await open()
-    const database = world.database(path)
-    database.exec(`PRAGMA journal_mode=${journalMode}; CREATE TABLE note(x); INSERT INTO note VALUES (1)`)
-    await first.backupDatabase()
-    await first.close()
-    const second = await open()
-    const version = (await second.status()).durableVersion
-    const names = [`${path}.json`, `${path}.backup`, path, `${path}-wal`]
-    await waitFor('the copies name the version', async () =>
-      (await second.status()).copies.every((copy) => copy.version === version),
-    )
-    const changes: string[] = []
-    const watchers = [world.folder, `${target}/ltx/0`].map((folder) =>
-      fs.watch(folder, (_kind, name) => changes.push(String(name))),
-    )
-    const marks = names.map(markOf)
-    await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
-    for (const watcher of watchers) watcher.close()
-    expect(names.map(markOf)).toEqual(marks)
-    expect(changes).toEqual([])
-    expect(await newestVersionIn(target)).toBe(version)
-    const begun = performance.now()
-    await second.close()
-    expect(performance.now() - begun).toBeLessThan(1000)
-  })
+  it.each(['wal', 'delete'])(
+    'writes its copies once, stores nothing, closes at once (%s)',
+    async (journalMode) => {
+      const first = await open()
+      const database = world.database(path)
+      database.exec(`PRAGMA journal_mode=${journalMode}; CREATE TABLE note(x); INSERT INTO note VALUES (1)`)
+      await first.backupDatabase()
+      await first.close()
+      const second = await open()
+      const version = (await second.status()).durableVersion
+      const names = [`${path}.json`, `${path}.backup`, path, `${path}-wal`]
+      await waitFor('the copies name the version', async () =>
+        (await second.status()).copies.every((copy) => copy.version === version),
+      )
+      const changes: string[] = []
+      const watchers = [world.folder, `${target}/ltx/0`].map((folder) =>
+        fs.watch(folder, (_kind, name) => changes.push(String(name))),
+      )
+      const marks = names.map(markOf)
+      await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
+      for (const watcher of watchers) watcher.close()
+      expect(names.map(markOf)).toEqual(marks)
+      expect(changes).toEqual([])
+      expect(await newestVersionIn(target)).toBe(version)
+      const begun = performance.now()
+      await second.close()
+      expect(performance.now() - begun).toBeLessThan(1000)
+    },
+  )
 
   it('without a database waits, without trouble, and closes at once', async () => {
     const persistence = await open()

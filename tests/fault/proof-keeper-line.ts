@@ -1,5 +1,5 @@
 import * as fs from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { KeeperSettings } from '../../packages/kvar/src/settings/keeper-settings.ts'
 import { moduleOf } from './proof-product.ts'
@@ -38,33 +38,36 @@ export async function askKeeper(
   const socket = connect(address.socket)
   const hello = { protocol: PROTOCOL, nonce: address.nonce, settings, role: 'tool', appRunning: true }
   try {
-    socket.write(`${JSON.stringify({ id: 1, method: 'hello', params: hello })}\n`)
-    socket.write(`${JSON.stringify({ id: 2, method, params: {} })}\n`)
-    return await answerTo(2, socket)
+    // One after the other: a keeper that still starts must not see us leave in the middle of it.
+    if ((await answerTo(1, socket, { method: 'hello', params: hello })) === false) return false
+    return await answerTo(2, socket, { method, params: {} })
   } finally {
     socket.destroy()
   }
 }
 
-function answerTo(id: number, socket: ReturnType<typeof connect>): Promise<unknown> {
+function answerTo(id: number, socket: Socket, call: { method: string; params: unknown }): Promise<unknown> {
   return new Promise((resolve, reject) => {
     socket.once('error', () => resolve(false))
     socket.once('close', () => resolve(false))
     const lines = createInterface({ input: socket })
     lines.on('error', () => resolve(false))
     lines.on('line', (line) => {
-      const message = JSON.parse(line) as {
-        id?: number
-        result?: unknown
-        error?: { code: string; message: string }
-      }
+      const message = JSON.parse(line) as KeeperAnswer
       if (message.id !== id) return
       if (message.error === undefined) resolve(message.result)
-      // Before its start is done a keeper cannot answer: not a refusal, only too early.
-      else if (message.error.code === 'KEEPER_GONE' || message.error.code === 'USAGE') resolve(false)
+      // It is just leaving, or is another one than the address says: not a refusal.
+      else if (message.error.code === 'KEEPER_GONE') resolve(false)
       else reject(new Error(message.error.message))
     })
+    socket.write(`${JSON.stringify({ id, ...call })}\n`)
   })
+}
+
+interface KeeperAnswer {
+  id?: number
+  result?: unknown
+  error?: { code: string; message: string }
 }
 
 function readAddress(path: string): { socket: string; nonce: string } | undefined {

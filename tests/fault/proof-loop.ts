@@ -65,7 +65,6 @@ export async function runLoop(loop: Loop, options: LoopOptions): Promise<LoopRes
       )
       round += 1
     }
-    if (process.env.KVAR_PROOF_STORY !== undefined) process.stdout.write(`${site.story.join('\n')}\n`)
     await site.end(violation)
     for (const key of ['asked', 'acknowledged', 'refused'] as const) sums[key] += site.history.counts[key]
   }

@@ -24,6 +24,12 @@ export class Violation extends Error {
   }
 }
 
+/** What a database has to hold at least. */
+export interface Bound {
+  least: 'stored' | 'committed'
+  storedUpTo: number
+}
+
 /**
  * What the loop knows of one database, outside of all processes: the transactions in the order in
  * which they were asked, which of them were said to be committed, and which to be stored. As one
@@ -66,6 +72,11 @@ export class History {
     this.#ackedUpTo = Math.max(this.#ackedUpTo, upTo)
   }
 
+  /** The newest transaction that was said to be stored. */
+  get storedUpTo(): number {
+    return this.#ackedUpTo
+  }
+
   get lastDone(): number {
     return this.#asked.findLast((token) => this.#done.has(token)) ?? 0
   }
@@ -73,11 +84,12 @@ export class History {
   /**
    * Compares a database with what it may hold.
    *
-   * @param least `stored`: everything acknowledged must be there · `committed`: everything the app saw committed
+   * @param bound.least `stored`: everything acknowledged must be there · `committed`: everything the app saw committed
+   * @param bound.storedUpTo `storedUpTo` as it was before the content was read
    * @returns how many of the asked transactions it shows
    * @throws Violation
    */
-  check(content: Content, least: 'stored' | 'committed', where: string): number {
+  check(content: Content, bound: Bound, where: string): number {
     if (content.integrity !== 'ok') throw new Violation('damaged', `${where}: ${content.integrity}`)
     const expected = [...this.#base, ...this.#asked]
     const known = new Set(expected)
@@ -86,17 +98,18 @@ export class History {
     const gap = content.tokens.findIndex((token, index) => token !== expected[index])
     if (gap !== -1)
       throw new Violation('lost', `${where}: ${expected[gap]} is missing before ${content.tokens[gap]}`)
-    this.#assertHolds(content.tokens.length, expected, least, where)
+    this.#assertHolds(content.tokens.length, expected, bound, where)
     this.#assertWhole(content, where)
     return content.tokens.length - this.#base.length
   }
 
-  #assertHolds(count: number, expected: number[], least: 'stored' | 'committed', where: string): void {
+  #assertHolds(count: number, expected: number[], bound: Bound, where: string): void {
+    const { least, storedUpTo } = bound
     const isNeeded = (token: number) =>
-      least === 'stored' ? token <= this.#ackedUpTo : this.#done.has(token) || token <= this.#ackedUpTo
-    const missing = expected
-      .slice(count)
-      .find((token, index) => count + index < this.#base.length || isNeeded(token))
+      token <= storedUpTo || (least === 'committed' && this.#done.has(token))
+    const missing = expected.find(
+      (token, index) => index >= count && (index < this.#base.length || isNeeded(token)),
+    )
     if (missing === undefined) return
     throw new Violation('lost', `${where}: ends before ${missing}, which was ${least}`)
   }
@@ -159,24 +172,19 @@ function carryOut(items: Map<number, Item>, token: number): void {
   const update = (divisor: number) => {
     for (const id of items.keys()) if (id % divisor === choice % divisor) items.set(id, item)
   }
-  switch (drawn % 16) {
-    case 8:
-    case 9:
-    case 10:
-      return update(13)
-    case 11:
-    case 12:
-      for (const id of items.keys()) if (id % 7 === choice % 7) items.delete(id)
-      return
-    case 13:
-    case 14:
-      insert(5 + (choice % 30))
-      return update(5)
-    case 15:
-      for (const id of items.keys()) if (id < (token - 60) * 64) items.delete(id)
-      return insert(20)
-    default:
-      return insert(1)
+  const remove = (isGone: (id: number) => boolean) => {
+    for (const id of items.keys()) if (isGone(id)) items.delete(id)
+  }
+  const kind = drawn % 16
+  if (kind < 8) insert(1)
+  else if (kind < 11) update(13)
+  else if (kind < 13) remove((id) => id % 7 === choice % 7)
+  else if (kind < 15) {
+    insert(5 + (choice % 30))
+    update(5)
+  } else {
+    remove((id) => id < (token - 60) * 64)
+    insert(20)
   }
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AppOrder, AppProcess } from './proof-app.ts'
 import { askKeeper, keeperSettings } from './proof-keeper-line.ts'
-import { type Content, History, Violation } from './proof-model.ts'
+import { type Bound, type Content, History, Violation } from './proof-model.ts'
 import { childrenOf, keepersOf, kill, killKeepers, until } from './proof-processes.ts'
 import { commandLine, moduleOf } from './proof-product.ts'
 import type { Choices } from './proof-random.ts'
@@ -254,13 +254,16 @@ export class Site {
 
   /** @returns how many of the asked transactions the database shows */
   checkLocal(least: 'stored' | 'committed'): number {
-    return this.#judge(readContent(this.databasePath), least, 'the database')
+    const bound = { least, storedUpTo: this.history.storedUpTo }
+    return this.#judge(readContent(this.databasePath), bound, 'the database')
   }
 
   /** Destroying the machine at this instant loses nothing that was acknowledged (R1). */
   async checkLog(folder = this.ledgerFolder, least: 'stored' | 'committed' = 'stored'): Promise<number> {
+    // A keeper that lives may acknowledge more while we read.
+    const bound = { least, storedUpTo: this.history.storedUpTo }
     const content = await restoredContent(folder, this.folder)
-    return this.#judge(content, least, `the log in ${folder}`)
+    return this.#judge(content, bound, `the log in ${folder}`)
   }
 
   /** Brings everything to rest: then the database, the ledger and the follower show the same. */
@@ -276,8 +279,8 @@ export class Site {
     await this.checkLog()
   }
 
-  #judge(content: Content, least: 'stored' | 'committed', where: string): number {
-    const count = this.history.check(content, least, where)
+  #judge(content: Content, bound: Bound, where: string): number {
+    const count = this.history.check(content, bound, where)
     this.note(
       `${where} shows ${content.tokens.length} transactions, up to ${content.tokens.at(-1) ?? 'none'}`,
     )

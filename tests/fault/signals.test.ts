@@ -102,15 +102,18 @@ describe('what was committed before the signal is stored', { timeout: 60_000 }, 
     await expectEverythingStored()
   })
 
-  it.each(['wal', 'delete'])('when app and keeper are signalled at once, in journal mode %s', async (mode) => {
-    const { child, ended } = await start(process.execPath, [KEEPER_APP], mode)
-    const keeper = keeperProcessId(path)
-    process.kill(keeper, 'SIGTERM')
-    child.kill('SIGTERM')
-    await ended
-    await waitFor('the keeper has left', () => !isAlive(keeper))
-    await expectEverythingStored()
-  })
+  it.each(['wal', 'delete'])(
+    'when app and keeper are signalled at once, in journal mode %s',
+    async (mode) => {
+      const { child, ended } = await start(process.execPath, [KEEPER_APP], mode)
+      const keeper = keeperProcessId(path)
+      process.kill(keeper, 'SIGTERM')
+      child.kill('SIGTERM')
+      await ended
+      await waitFor('the keeper has left', () => !isAlive(keeper))
+      await expectEverythingStored()
+    },
+  )
 
   it('when only the keeper is signalled it stores everything and stays, because the app still lives', async () => {
     const { child, ended } = await start(process.execPath, [KEEPER_APP], 'wal')

@@ -13,12 +13,13 @@ import { TestMachine } from '../support/start-machine.ts'
 import { SCENARIOS, type Scenario } from '../support/start-scenarios.ts'
 
 let machine: TestMachine
-beforeEach(async () => {
-  machine = await TestMachine.create()
-})
 afterEach(() => machine.destroy())
 
 describe('each row of the start table', () => {
+  beforeEach(async () => {
+    machine = await TestMachine.create()
+  })
+
   test.each(SCENARIOS)('$name', async (scenario) => {
     await scenario.arrange(machine)
     expect((await startAndEnd()).action).toBe(scenario.action)
@@ -27,6 +28,10 @@ describe('each row of the start table', () => {
 })
 
 describe('a crash before any change', () => {
+  beforeEach(async () => {
+    machine = await TestMachine.create({}, { oneDisk: true })
+  })
+
   test.each(SCENARIOS)('$name', async (scenario) => {
     await scenario.arrange(machine)
     const image = await machine.photograph()
@@ -53,10 +58,13 @@ async function startAndEnd() {
 /** A start that is cut off before its k-th change, unless it needs fewer. */
 async function startAndCrash(k: number): Promise<CrashingMachine> {
   const life = new CrashingMachine(k)
-  const keeper = machine.keeper(life.platform)
-  const started = keeper.start(false).catch((thrown: Error) => {
-    if (!life.crashed) throw thrown
-  })
+  const keeper = machine.keeper(life)
+  const started = keeper.start(false).then(
+    () => life.spare(),
+    (thrown: Error) => {
+      if (!life.crashed) throw thrown
+    },
+  )
   await Promise.race([started, life.happened])
   const files = machine.saveFiles()
   await machine.closeKeeper(keeper, 0)

@@ -27,10 +27,21 @@ export function halfWiped(site: Site, choices: Choices): Wiped {
   const present = [...names, `${name}.json`, `${name}.backup`].filter((one) =>
     fs.existsSync(join(site.dataFolder, one)),
   )
-  const gone = choices.some(present)
+  const gone = withoutLoneJournal(site, choices.some(present))
   const isDamaged = gone.some((one) => isNeeded(site, one))
   for (const one of gone) fs.rmSync(join(site.dataFolder, one), { recursive: true })
   return { kind: 'half', what: gone.join(' ') || 'nothing', isDamaged }
+}
+
+/**
+ * A hot journal is not taken away alone: SQLite itself then takes half a transaction for a committed one
+ * (sqlite.org/howtocorrupt.html, 1.4), and nothing in the file tells it from a change the app made.
+ */
+function withoutLoneJournal(site: Site, names: string[]): string[] {
+  const journal = `${basename(site.databasePath)}-journal`
+  const isHot = names.includes(journal) && isNeeded(site, journal)
+  const keepsDatabase = !names.includes(basename(site.databasePath))
+  return isHot && keepsDatabase ? names.filter((name) => name !== journal) : names
 }
 
 function isNeeded(site: Site, name: string): boolean {

@@ -62,7 +62,8 @@ class WipeLoop implements Loop {
 
   #wipe(site: Site, choices: Choices, older: Image[], kind: (typeof KINDS)[number], round: number): Wiped {
     if (kind === 'half') return halfWiped(site, choices)
-    if (kind === 'stale' && older.length > 0) return staleImage(site, choices, choices.pick(older), -1 - round)
+    if (kind === 'stale' && older.length > 0)
+      return staleImage(site, choices, choices.pick(older), -1 - round)
     if (kind === 'machine') return otherMachine(site, choices)
     return emptyDisk(site)
   }
@@ -79,7 +80,10 @@ class WipeLoop implements Loop {
       }
     }
     const missing = before.filter((token) => !now.has(token))
-    throw new Violation('lost', `local content with ${missing.slice(0, 5)} is neither in the log nor a branch`)
+    throw new Violation(
+      'lost',
+      `local content with ${missing.slice(0, 5)} is neither in the log nor a branch`,
+    )
   }
 
   finish(site: Site): Promise<void> {

@@ -16,6 +16,9 @@ import type { World } from './world.ts'
 
 /** Once faults have stopped, everything has to come right within this time of the world. */
 const PATIENCE_MS = 300_000
+const START_PATIENCE_MS = 90_000
+/** Longer than any pause of the keeper between two tries. */
+const TRY_MS = 75_000
 /** How many quiet minutes in a row count as idle, and after how many others they have to come. */
 const IDLE_MINUTES = 2
 const BUSY_MINUTES = 8
@@ -65,9 +68,9 @@ async function becomeSafe(world: World, machine: SimMachine): Promise<void> {
     })
   }
   const isSafe = () => wanted !== undefined && truth.acknowledged.has(wanted)
-  for (let tries = 0; !isSafe() && tries < PATIENCE_MS / 10_000; tries++) {
+  for (let tries = 0; !isSafe() && tries < PATIENCE_MS / TRY_MS; tries++) {
     tryAgain()
-    await world.timeline.until(isSafe, 10_000)
+    await world.timeline.until(isSafe, TRY_MS)
   }
   if (!isSafe()) throw new Violation(`the last commit never became durable: ${machine.lastError?.message ?? ''}`)
   await within(world, 'followers have caught up', () => world.followers.every((store) => headOf(store) === truth.head))
@@ -79,7 +82,8 @@ async function running(world: World, machine: SimMachine): Promise<void> {
     if (machine.state === 'off') machine.boot()
     return machine.state === 'running' && machine.keeper !== undefined
   }
-  await within(world, `${machine.name} runs (${machine.lastError?.message ?? 'no error'})`, isRunning)
+  const isMet = await world.timeline.until(isRunning, START_PATIENCE_MS)
+  if (!isMet) throw new Violation(`${machine.name} cannot start: ${machine.lastError?.message ?? 'no error'}`)
 }
 
 function copyIsCurrent(machine: SimMachine): boolean {

@@ -77,6 +77,7 @@ function deploy(world: World): void {
   const former = world.machines.filter((machine) => machine !== next && machine.state === 'running')
   next.boot()
   timeline.at(dice.between(0, 6000), undefined, 'the former instance leaves', () => {
+    if (world.isHealed) return
     for (const machine of former) dice.chance(0.7) ? machine.stop() : machine.crash()
   })
 }
@@ -86,7 +87,9 @@ function deployAndRollBack(world: World): void {
   const { dice, timeline } = world
   const next = world.machines.find(({ state }) => state === 'off')
   next?.boot()
-  timeline.at(dice.between(100, 4000), undefined, 'the deploy is rolled back', () => next?.crash())
+  timeline.at(dice.between(100, 4000), undefined, 'the deploy is rolled back', () => {
+    if (!world.isHealed) next?.crash()
+  })
 }
 
 function changeWeather(world: World, machine: SimMachine): void {
@@ -107,6 +110,7 @@ function changeStore(world: World): void {
 
 /** Faults stop: every way is open and every store is there. */
 export function heal(world: World): void {
+  world.isHealed = true
   for (const store of world.stores) store.isDown = false
   for (const route of world.routes) {
     route.weather = FAIR_WEATHER

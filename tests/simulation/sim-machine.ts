@@ -15,6 +15,7 @@ import { assertHolds, type Truth } from './truth.ts'
 
 export const DATABASE_PATH = '/data/app.db'
 const CLOSE_MS = 4000
+const RESTART_MS = 1000
 
 export interface MachineOptions {
   name: string
@@ -45,6 +46,7 @@ export class SimMachine {
   starts = 0
   fences = 0
   #lives = 0
+  #notBeforeMs = 0
 
   constructor(options: MachineOptions) {
     this.options = options
@@ -61,7 +63,7 @@ export class SimMachine {
 
   /** The keeper brings the database into its right state, then the app opens it. */
   boot(): void {
-    if (this.state !== 'off') return
+    if (this.state !== 'off' || this.options.timeline.nowMs < this.#notBeforeMs) return
     this.state = 'starting'
     const keeper = this.#newKeeper()
     keeper.start(false).then(
@@ -228,6 +230,10 @@ export class SimMachine {
   }
 
   #end(): void {
+    const { timeline } = this.options
+    // A host waits before it starts again what has just ended.
+    this.#notBeforeMs = timeline.nowMs + RESTART_MS
+    timeline.at(RESTART_MS, undefined, `${this.name} may start again`, () => undefined)
     this.#endLife()
     this.app?.end()
     this.app = undefined

@@ -1,5 +1,6 @@
 import { badTimes } from './scenario.ts'
 import { goodTimes } from './good-times.ts'
+import { settled } from './timeline.ts'
 import { World } from './world.ts'
 
 /** What one seed gave. */
@@ -20,16 +21,16 @@ export interface Outcome {
 export async function simulate(seed: number, listener?: (line: string) => void): Promise<Outcome> {
   const world = new World(seed)
   world.timeline.listener = listener
-  const rejected = Promise.withResolvers<never>()
-  const onRejection = (thrown: unknown) => rejected.reject(thrown)
-  rejected.promise.catch(() => undefined)
+  const onRejection = (thrown: unknown) => world.timeline.fail(thrown)
   process.on('unhandledRejection', onRejection)
   let violation: string | undefined
   try {
-    await Promise.race([live(world), rejected.promise])
+    await live(world)
   } catch (thrown) {
     violation = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
   } finally {
+    // What a broken world still rejects belongs to it, not to the next one.
+    await settled()
     process.off('unhandledRejection', onRejection)
   }
   const { timeline, truth } = world

@@ -38,6 +38,7 @@ export class Timeline {
   readonly #hash = createHash('sha256')
   readonly #tail: string[] = []
   #orders = 0
+  #failure: { thrown: unknown } | undefined
 
   /** Lets something happen later, in a life (and only if that still lasts) or in the world at large. */
   at(delayMs: number, life: Life | undefined, what: string, fire: () => void): Scheduled {
@@ -64,6 +65,7 @@ export class Timeline {
     const endMs = this.nowMs + limitMs
     for (;;) {
       await settled()
+      if (this.#failure !== undefined) throw this.#failure.thrown
       if (isMet()) return true
       const next = this.#pop(endMs)
       if (next === undefined) {
@@ -87,6 +89,11 @@ export class Timeline {
       ({ life, fire }) => fire !== undefined && life?.alive === true && isMeant(life),
     )
     return meant.map(({ dueMs, what }) => `${what} in ${(dueMs - this.nowMs).toFixed(0)} ms`)
+  }
+
+  /** Ends the world: something was thrown that nobody caught. */
+  fail(thrown: unknown): void {
+    this.#failure ??= { thrown }
   }
 
   tail(): string[] {
@@ -141,6 +148,6 @@ function isBefore(a: Event, b: Event): boolean {
 }
 
 /** Every promise that can settle has settled when Node comes to its next immediate. */
-function settled(): Promise<void> {
+export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

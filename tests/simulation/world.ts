@@ -21,6 +21,8 @@ export class World {
   readonly machines: SimMachine[]
   readonly routes: Route[] = []
   readonly settings: KeeperSettings
+  /** Faults have stopped. */
+  isHealed = false
 
   constructor(seed: number) {
     this.dice = new Dice(seed, 'world')

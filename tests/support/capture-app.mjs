@@ -58,6 +58,14 @@ function spillAndRollBack() {
   })
 }
 
+/** The database grows by pages that are free at once: SQLite never writes most of them. */
+function growByFreePages() {
+  transaction(() => {
+    for (let index = 0; index < 30; index++) insert.run(5000)
+    database.exec('DELETE FROM load WHERE id > (SELECT max(id) - 30 FROM load)')
+  })
+}
+
 function checkpoint() {
   const begun = performance.now()
   attempt(() => {
@@ -90,6 +98,7 @@ for (let round = 1; Date.now() < end; round++) {
   if (round % 5 === 0) transaction(() => update.run(round % 97))
   if (round % 60 === 0) transaction(() => trim.run())
   if (round % 40 === 0 && actions.has('rollback')) spillAndRollBack()
+  if (round % 40 === 20) growByFreePages()
   if (round % 70 === 0 && actions.has('checkpoint')) checkpoint()
   if (round % 90 === 0 && actions.has('vacuum')) attempt(() => database.exec('VACUUM'))
   if (round % 80 === 0 && actions.has('shrink')) grow()

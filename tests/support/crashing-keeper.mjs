@@ -21,9 +21,12 @@ const files = {
     if (moment === 'after-put') die()
     return answer
   },
-  async writeFile(path, bytes) {
-    if (stored && path.includes('state.json')) die()
-    return systemPlatform.files.writeFile(path, bytes)
+  openSync(path, mode) {
+    const file = systemPlatform.files.openSync(path, mode)
+    if (!path.endsWith('notes.bin')) return file
+    const write = file.writeSync.bind(file)
+    file.writeSync = (bytes, offset) => (stored ? die() : write(bytes, offset))
+    return file
   },
 }
 

@@ -31,24 +31,12 @@ const verbs = {
   restore: (options) => persistence.restore(options),
   close: () => persistence.close(),
   closeDatabase: () => database.close(),
-  flushMany: ({ rounds, text }) => flushMany(rounds, text),
   writeUntilTold: ({ text, pauseMs }) => {
     writing = setInterval(() => database.exec(text), pauseMs)
   },
   stopWriting: () => clearInterval(writing),
 }
 let writing
-
-/** One commit and one flush after the other; answers the version of each flush. */
-async function flushMany(rounds, text) {
-  const answers = []
-  for (let round = 0; round < rounds; round++) {
-    const { lastInsertRowid } = database.prepare(text).run()
-    const { version } = await persistence.flush()
-    answers.push({ id: Number(lastInsertRowid), version })
-  }
-  return answers
-}
 
 process.on('message', async ({ id, verb, params }) => {
   try {

@@ -101,7 +101,7 @@ type AppOptions = PersistentDbOptions & {
 export class AppProcess {
   readonly child: ChildProcess
   readonly ended: Promise<number | string | null>
-  readonly #calls = new Map<number, (answer: { result?: unknown; error?: AppError }) => void>()
+  readonly #calls = new Map<number, (answer: Answer) => void>()
   #nextId = 1
   report: StartReport | undefined
 
@@ -111,7 +111,7 @@ export class AppProcess {
       execArgv: [],
       env: { ...process.env, ...variables },
     })
-    this.child.on('message', (message: { id: number }) => {
+    this.child.on('message', (message: Answer & { id: number }) => {
       const call = this.#calls.get(message.id)
       this.#calls.delete(message.id)
       call?.(message)
@@ -161,6 +161,11 @@ export class AppProcess {
   async end(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) await this.kill()
   }
+}
+
+interface Answer {
+  result?: unknown
+  error?: AppError
 }
 
 interface AppError {

@@ -52,23 +52,16 @@ function carryOut(number) {
   }
   run('INSERT INTO tokens VALUES(?)', number)
   const update = 'UPDATE items SET token = ?, text = ? WHERE id % ? = ?'
-  switch (drawn % 16) {
-    case 8:
-    case 9:
-    case 10:
-      return run(update, number, textOf(number), 13, choice % 13)
-    case 11:
-    case 12:
-      return run('DELETE FROM items WHERE id % 7 = ?', choice % 7)
-    case 13:
-    case 14:
-      insert(5 + (choice % 30))
-      return run(update, number, textOf(number), 5, choice % 5)
-    case 15:
-      run('DELETE FROM items WHERE id < ?', (number - 60) * 64)
-      return insert(20)
-    default:
-      return insert(1)
+  const kind = drawn % 16
+  if (kind < 8) insert(1)
+  else if (kind < 11) run(update, number, textOf(number), 13, choice % 13)
+  else if (kind < 13) run('DELETE FROM items WHERE id % 7 = ?', choice % 7)
+  else if (kind < 15) {
+    insert(5 + (choice % 30))
+    run(update, number, textOf(number), 5, choice % 5)
+  } else {
+    run('DELETE FROM items WHERE id < ?', (number - 60) * 64)
+    insert(20)
   }
 }
 
@@ -165,3 +158,5 @@ say('ready', JSON.stringify(persistence.restored))
 for await (const line of createInterface({ input: process.stdin })) {
   Promise.resolve(COMMANDS[line]()).catch((thrown) => say('trouble', `${line}: ${thrown.message}`))
 }
+// The loop that started us has ended: nobody would stop us any more.
+process.exit(0)

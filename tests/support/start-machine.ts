@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import * as fs from 'node:fs'
 import * as fsp from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +10,6 @@ import type { StartReport } from '../../packages/kvar/src/keeper/status.ts'
 import { branchLog, listBranches } from '../../packages/kvar/src/log/branches.ts'
 import { restoreToFile } from '../../packages/kvar/src/log/restore.ts'
 import { VersionLog } from '../../packages/kvar/src/log/version-log.ts'
-import type { Platform } from '../../packages/kvar/src/platform/platform.ts'
 import { systemPlatform } from '../../packages/kvar/src/platform/system.ts'
 import {
   DEFAULT_KEEP,
@@ -50,8 +51,12 @@ export class TestMachine {
     this.away = away
   }
 
-  static async create(overrides: Partial<KeeperSettings> = {}): Promise<TestMachine> {
-    const home = await fsp.mkdtemp(join(tmpdir(), 'kvar-start-'))
+  /** @param options.oneDisk in memory where that is possible: for loops that start hundreds of times */
+  static async create(
+    overrides: Partial<KeeperSettings> = {},
+    options: { oneDisk?: boolean } = {},
+  ): Promise<TestMachine> {
+    const home = await fsp.mkdtemp(join(options.oneDisk ? OTHER_DISK : tmpdir(), 'kvar-start-'))
     const away = await fsp.mkdtemp(join(OTHER_DISK, 'kvar-away-'))
     await fsp.mkdir(join(home, 'app'))
     const machine = new TestMachine(home, away)
@@ -109,25 +114,29 @@ export class TestMachine {
     return sibling
   }
 
-  keeper(platform: Platform = systemPlatform): Keeper {
+  keeper(life?: CrashingMachine): Keeper {
     // The keeper's process makes it, for its lock.
     fs.mkdirSync(this.statePath, { recursive: true, mode: 0o700 })
     const nothing = () => undefined
     const events = { changed: nothing, fenced: nothing, tell: nothing }
-    const keeper = new Keeper(this.settings(), platform, events, (setting, world) => this.#reach(setting, world))
+    const platform = life?.platform ?? systemPlatform
+    const keeper = new Keeper(this.settings(), platform, events, (setting) => this.#reach(setting, life))
     this.#keepers.add(keeper)
     return keeper
   }
 
-  async #reach(setting: TargetSetting, platform: Platform): Promise<Target> {
-    if (!this.silent.has(setting.path ?? '')) return openTarget(setting, platform)
-    this.asked += 1
-    throw new TargetError('temporary', `${setting.url} is out of reach`)
+  async #reach(setting: TargetSetting, life: CrashingMachine | undefined): Promise<Target> {
+    if (this.silent.has(setting.path ?? '')) {
+      this.asked += 1
+      throw new TargetError('temporary', `${setting.url} is out of reach`)
+    }
+    const target = await openTarget(setting, systemPlatform)
+    return life?.target(target) ?? target
   }
 
   /** Starts a keeper as it is started before the app opens the database. */
-  async start(platform?: Platform): Promise<{ keeper: Keeper; report: StartReport }> {
-    const keeper = this.keeper(platform)
+  async start(life?: CrashingMachine): Promise<{ keeper: Keeper; report: StartReport }> {
+    const keeper = this.keeper(life)
     return { keeper, report: await keeper.start(false) }
   }
 
@@ -171,7 +180,7 @@ export class TestMachine {
     killedAt?: (change: Change) => boolean,
   ): Promise<void> {
     const life = new CrashingMachine(killedAt)
-    const { keeper } = await this.start(life.platform)
+    const { keeper } = await this.start(life)
     const app = this.openApp()
     const killed = killedAt === undefined ? [] : [life.happened]
     await Promise.race([work(app, keeper), ...killed])
@@ -180,6 +189,15 @@ export class TestMachine {
     this.closeApp(app)
     await this.closeKeeper(keeper, 0)
     this.putBack(files)
+  }
+
+  /** An app in a process of its own, killed in the middle of a transaction: leaves a hot journal. */
+  async killInTransaction(): Promise<void> {
+    const program = join(import.meta.dirname, 'start-hot-journal.mjs')
+    const child = spawn(process.execPath, [program, this.databasePath], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(child.stdout, 'data')
+    child.kill('SIGKILL')
+    await once(child, 'exit')
   }
 
   /** The database and its side files as they lie there now, with their times. */
@@ -247,18 +265,23 @@ export class TestMachine {
     return rowsOf(path)
   }
 
-  /** The rows in the folders that restores moved replaced files to. */
+  /** The folders that restores moved replaced files to. */
+  asideFolders(): string[] {
+    const names = fs.readdirSync(this.appFolder).filter((name) => name.includes('.before-restore-'))
+    return names.map((name) => join(this.appFolder, name))
+  }
+
+  /** The rows in those folders. */
   setAside(): Rows[] {
-    const folders = fs.readdirSync(this.appFolder).filter((name) => name.includes('.before-restore-'))
-    return folders.flatMap((name) => {
-      const path = join(this.appFolder, name, 'family.db')
+    return this.asideFolders().flatMap((aside) => {
+      const path = join(aside, 'family.db')
       return fs.existsSync(path) ? [rowsOf(path)] : []
     })
   }
 
   /** Everything that lies on both disks, to start from again and again. */
   async photograph(): Promise<string> {
-    const image = await fsp.mkdtemp(join(tmpdir(), 'kvar-photo-'))
+    const image = await fsp.mkdtemp(join(OTHER_DISK, 'kvar-photo-'))
     const options = { recursive: true, preserveTimestamps: true }
     await fsp.cp(this.home, join(image, 'home'), options)
     await fsp.cp(this.away, join(image, 'away'), options)
@@ -295,7 +318,7 @@ export function folder(path: string) {
 
 /** Rows of a database file that nobody has open, after SQLite found it sound. */
 export function rowsOf(path: string): Rows {
-  const database = new DatabaseSync(path, { readOnly: !fs.existsSync(`${path}-wal`) })
+  const database = new DatabaseSync(path, { readOnly: !['-wal', '-journal'].some((suffix) => fs.existsSync(path + suffix)) })
   try {
     const { integrity_check: check } = database.prepare('PRAGMA integrity_check').get() as {
       integrity_check: string
@@ -316,8 +339,9 @@ export function rowsOf(path: string): Rows {
 const TABLE = 'CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)'
 
 /** The app's table, in the given journal mode. */
-export function makeTable(app: DatabaseSync, journal: 'WAL' | 'DELETE' = 'DELETE'): void {
+export function makeTable(app: DatabaseSync, journal: 'WAL' | 'DELETE' = 'DELETE'): DatabaseSync {
   app.exec(`PRAGMA journal_mode=${journal}; ${TABLE}`)
+  return app
 }
 
 export function add(app: DatabaseSync, ...rows: Rows): void {

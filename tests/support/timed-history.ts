@@ -6,8 +6,6 @@ import { VersionLog } from '../../packages/kvar/src/log/version-log.ts'
 import type { Target } from '../../packages/kvar/src/targets/target.ts'
 import { LINEAGE, seeded } from './log-history.ts'
 
-const PAGE_SIZE = 512
-
 /**
  * A small database that changes at the moments it is told, with every version's pages remembered, and
  * appended to a target as a keeper would: times strictly increase, whatever the clock says.
@@ -21,6 +19,7 @@ export class TimedHistory {
   readonly recordedMs: number[] = []
   readonly #random: () => number
   #pages: Uint8Array[] = []
+  #pageSize = 512
 
   constructor(target: Target, seed: number) {
     this.target = target
@@ -37,7 +36,8 @@ export class TimedHistory {
    * @param clockMs what the machine's clock says
    */
   async append(atMs: number, clockMs = atMs): Promise<void> {
-    if (this.head === 0) await createLineage(this.target, { lineage: lineageText(LINEAGE), createdAtMs: clockMs })
+    if (this.head === 0)
+      await createLineage(this.target, { lineage: lineageText(LINEAGE), createdAtMs: clockMs })
     const changed = this.#change()
     const version = this.head + 1
     const timestampMs = nextTimestampMs(this.recordedMs.at(-1) ?? 0, clockMs)
@@ -47,13 +47,19 @@ export class TimedHistory {
     )
     const versions = { minVersion: version, maxVersion: version, pageCount: this.#pages.length }
     const bytes = encodeLtx(
-      { ...versions, pageSize: PAGE_SIZE, nodeId: 5n, databaseChecksum, timestampMs, lineage: LINEAGE },
+      { ...versions, pageSize: this.#pageSize, nodeId: 5n, databaseChecksum, timestampMs, lineage: LINEAGE },
       [...changed].sort((a, b) => a - b).map((n) => [n, this.#pages[n - 1] as Uint8Array] as const),
     )
     await this.log.append(version, bytes, timestampMs)
     this.images.push(new Uint8Array(Buffer.concat(this.#pages)))
     this.madeAtMs.push(atMs)
     this.recordedMs.push(timestampMs)
+  }
+
+  /** As VACUUM does in rollback mode: the next version holds all pages, in another size. */
+  changePageSize(pageSize: number): void {
+    this.#pageSize = pageSize
+    this.#pages = []
   }
 
   #change(): Set<number> {
@@ -71,7 +77,7 @@ export class TimedHistory {
   }
 
   #randomPage(): Uint8Array {
-    const page = new Uint8Array(PAGE_SIZE)
+    const page = new Uint8Array(this.#pageSize)
     for (let i = 0; i < page.length; i += 16) page[i] = this.#below(256)
     return page
   }

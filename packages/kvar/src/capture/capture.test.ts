@@ -5,7 +5,7 @@
  * after every look its checksum must be the table's; now and then it is opened as a database, must
  * pass integrity_check and show whole transactions; in the end it must equal the file.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +18,7 @@ import { systemPlatform } from '../platform/system.ts'
 import { Capture } from './capture.ts'
 
 const APP = join(import.meta.dirname, '../../../../tests/support/capture-app.mjs')
+const DRIVEN_APP = join(import.meta.dirname, '../../../../tests/support/keeper-app.mjs')
 const LOOK_PAUSE_MS = 4
 const CHECK_EVERY_MS = 250
 const REST_AFTER_IDLE_LOOKS = 10
@@ -46,6 +47,8 @@ class Replica {
   states = 0
   pageSizes = new Set<number>()
   shrinkings = 0
+  /** Every page was handed over, also those that SQLite never wrote. */
+  complete = true
 
   /** Takes over what is pending; false when a page has moved on and must be looked at again. */
   take(from: Capture): boolean {
@@ -63,6 +66,8 @@ class Replica {
     this.pageCount = table.pageCount
     for (const pageNumber of this.pages.keys()) if (pageNumber > this.pageCount) this.pages.delete(pageNumber)
     this.states += 1
+    this.complete &&=
+      this.pages.size === this.pageCount - (lockPageNumber(this.pageSize) <= this.pageCount ? 1 : 0)
     this.pageSizes.add(this.pageSize)
     return true
   }
@@ -153,6 +158,7 @@ async function follow(options: AppOptions, pendingBytes = 64 << 20) {
     if (outcome.kind === 'complete' && watched.sequence !== before && replica.take(watched)) {
       idle = 0
       expect(replica.databaseChecksum).toBe(watched.table?.databaseChecksum)
+      expect(replica.complete).toBe(true)
       if (Date.now() - checkedAt > CHECK_EVERY_MS) {
         expectCommittedState(replica)
         checkedAt = Date.now()
@@ -259,6 +265,67 @@ describe('the captured pages are the database', { timeout: 60_000 }, () => {
     expect(replica.pageSizes.size).toBeGreaterThan(1)
   })
 })
+
+describe('a comparison', { timeout: 30_000 }, () => {
+  it('that a commit overtakes between two slices is no state: it is made again', async () => {
+    const sql = await drivenApp()
+    await sql('PRAGMA page_size=65536; CREATE TABLE load(id INTEGER PRIMARY KEY, body)')
+    await sql('CREATE TABLE tally(rows INTEGER); INSERT INTO tally VALUES (0)')
+    await sql(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80)
+      INSERT INTO load(body) SELECT zeroblob(60000) FROM n`)
+    await sql('UPDATE tally SET rows = (SELECT count(*) FROM load)')
+    let commits = 0
+    const turn = async () => {
+      if (commits++ > 1) return systemPlatform.clock.turn()
+      await sql('BEGIN; INSERT INTO load(body) VALUES (1); UPDATE tally SET rows = rows + 1; COMMIT')
+    }
+    const platform = { ...systemPlatform, clock: { ...systemPlatform.clock, turn } }
+    const watched = new Capture({ path: database, platform, pendingBytes: 64 << 20 })
+    capture = watched
+    expect((await watched.look()).kind).toBe('busy')
+    expect(watched.consistent).toBe(false)
+    const replica = new Replica()
+    await settle(watched, replica)
+    expectCommittedState(replica)
+    watched.close()
+    expectEqualsFile(replica)
+  })
+
+  it('waits for the journal that a killed app left, and sees what was committed before it', async () => {
+    const sql = await drivenApp()
+    await sql('CREATE TABLE load(id INTEGER PRIMARY KEY, body); CREATE TABLE tally(rows INTEGER)')
+    await sql('INSERT INTO tally VALUES (0); PRAGMA cache_size=5; BEGIN')
+    await sql(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+      INSERT INTO load(body) SELECT randomblob(900) FROM n`)
+    const gone = new Promise((resolve) => app?.once('exit', resolve))
+    app?.kill('SIGKILL')
+    await gone
+    expect(sizeOf(`${database}-journal`)).toBeGreaterThan(0)
+    const watched = new Capture({ path: database, platform: systemPlatform, pendingBytes: 64 << 20 })
+    capture = watched
+    expect((await watched.look()).kind).toBe('busy')
+    const replica = new Replica()
+    await settle(watched, replica)
+    expectCommittedState(replica)
+    watched.close()
+    expectEqualsFile(replica)
+  })
+})
+
+/** A process that runs one statement after the other on the database. */
+async function drivenApp(): Promise<(text: string) => Promise<void>> {
+  const child = fork(DRIVEN_APP, { execArgv: [] })
+  app = child
+  const call = (verb: string, params: object) =>
+    new Promise<void>((resolve, reject) => {
+      child.once('message', ({ error }: { error?: { message: string } }) =>
+        error === undefined ? resolve() : reject(new Error(error.message)),
+      )
+      child.send({ id: 1, verb, params })
+    })
+  await call('openPlain', { path: database, journalMode: 'delete' })
+  return (text) => call('sql', { text })
+}
 
 describe('the beginning of a database', () => {
   for (const journalMode of ['wal', 'delete']) {

@@ -107,7 +107,8 @@ export class Capture implements ChangeSink {
       assert(table !== undefined, 'a complete look without a table')
       const last = Math.min(table.pageCount, first - 1 + Math.max(1, Math.floor(sliceBytes / table.pageSize)))
       const found = await (this.#source as CaptureSource).check(this, first, last)
-      if (found.kind === 'unsure') return { kind: 'unsure', why: 'a writer was at work while pages were checked' }
+      if (found.kind === 'unsure')
+        return { kind: 'unsure', why: 'a writer was at work while pages were checked' }
       if (found.drifted.length > 0 && sight === 1) continue
       for (const [pageNumber, image] of found.drifted) this.page(pageNumber, image, true)
       const next = last >= table.pageCount ? 0 : last + 1

@@ -5,8 +5,10 @@ import { KvarError } from '../errors.ts'
 import { readEnvironment } from '../platform/environment.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { unlessCancelled } from './cancelled.ts'
+import { withHeldCopy } from './held-copy.ts'
 import { leaveKeeper, openKeeper } from './keeper-access.ts'
 import { scratchBeside } from './place-file.ts'
+import { refuseRows } from './refuse-rows.ts'
 import { outcomeLines, replacedOutcome } from './restore-here.ts'
 import { type Act, examples, type Invocation } from './verb.ts'
 import { countText } from './words.ts'
@@ -37,7 +39,9 @@ async function importFile(invocation: Invocation<ImportOptions>): Promise<number
   if (facts === undefined || facts.isFolder) {
     throw new KvarError('NOT_FOUND', `There is no file "${path}"`, { hint: 'check the path' })
   }
-  return options.dryRun === true ? rehearse(invocation, settings, path) : load(invocation, settings, path)
+  return options.dryRun === true
+    ? rehearse(invocation, settings, path)
+    : withHeldCopy(path, platform, (held) => load(invocation, settings, { path, held }))
 }
 
 /** Loads the file into a database of its own, which is the whole check, and throws that away. */
@@ -66,15 +70,16 @@ async function rehearse(
 async function load(
   invocation: Invocation<ImportOptions>,
   settings: KeeperSettings,
-  path: string,
+  { path, held }: { path: string; held: string },
 ): Promise<number> {
-  const { out, options, signal } = invocation
-  const keeper = await openKeeper(invocation, settings)
+  const { out, options, platform, signal } = invocation
+  const beforeStart = () => options.force !== true && refuseRows(settings.databasePath, platform)
+  const keeper = await openKeeper(invocation, settings, { beforeStart })
   const { client, isFresh } = keeper
   try {
     const report = client.report
     if (isFresh && report?.restored) out.tell(report.sentence)
-    const loading = client.call('restoreFromJson', { path, force: options.force === true })
+    const loading = client.call('restoreFromJson', { path: held, force: options.force === true })
     const result = await unlessCancelled(loading, signal)
     await leaveKeeper(keeper)
     const outcome = replacedOutcome(invocation, result, basename(path), path)

@@ -2,12 +2,12 @@ import { basename, join } from 'node:path'
 import { KvarError } from '../errors.ts'
 import { KeeperClient, type KeeperClientOptions } from '../keeper/client.ts'
 import type { KeeperAddress } from '../keeper/protocol.ts'
-import type { KeeperStatus } from '../keeper/status.ts'
 import type { Platform } from '../platform/platform.ts'
 import { processesHolding } from '../platform/processes.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { stateFolder } from '../settings/names.ts'
 import { unlessCancelled } from './cancelled.ts'
+import type { Output } from './output.ts'
 import { Progress } from './progress.ts'
 import type { Invocation } from './verb.ts'
 
@@ -17,13 +17,10 @@ export interface OpenedKeeper {
   isFresh: boolean
 }
 
-interface Hooks {
-  onStatus?: (status: KeeperStatus) => void
-  onGone?: () => void
-}
+type Hooks = Pick<KeeperClientOptions, 'onStatus' | 'onGone' | 'holdProcess'>
 
 /**
- * The running keeper, or undefined. Never starts one.
+ * The running keeper, to be asked, or undefined; whatever targets it has. Never starts one.
  *
  * @param waitForStart false: answers also while the keeper is still restoring
  */
@@ -33,8 +30,15 @@ export async function attachKeeper(
   hooks: Hooks = {},
   waitForStart = true,
 ): Promise<KeeperClient | undefined> {
+  return attach({ settings: { ...settings, targets: [] }, platform, role: 'tool', ...hooks }, waitForStart)
+}
+
+async function attach(
+  options: KeeperClientOptions,
+  waitForStart: boolean,
+): Promise<KeeperClient | undefined> {
   try {
-    return await KeeperClient.attach({ settings, platform, role: 'tool', ...hooks }, { waitForStart })
+    return await KeeperClient.attach(options, { waitForStart })
   } catch (thrown) {
     if (thrown instanceof KvarError && thrown.code === 'KEEPER_GONE') return undefined
     throw thrown
@@ -44,38 +48,54 @@ export async function attachKeeper(
 /**
  * The running keeper, or one that is started for this command.
  *
- * @throws KvarError `HELD` when a process has the database open that no keeper knows of
+ * @throws KvarError `HELD` when a process has the database open that no keeper knows of,
+ *   `SETTING_INVALID` when the running keeper has other targets
+ * @param hooks.beforeStart a last look while nothing has been set going; may throw
  */
 export async function openKeeper(
   invocation: Invocation,
   settings: KeeperSettings,
-  hooks: Hooks = {},
+  hooks: Hooks & { beforeStart?: () => unknown } = {},
 ): Promise<OpenedKeeper> {
-  const { platform, out, signal, options } = invocation
-  const running = await unlessCancelled(attachKeeper(invocation, settings, hooks), signal)
-  if (running !== undefined) {
-    if (options.target !== undefined) await refuseOtherTargets(running, settings)
-    return { client: running, isFresh: false }
-  }
+  const { platform, out, signal } = invocation
+  const { beforeStart, ...clientHooks } = hooks
+  const options: KeeperClientOptions = { settings, platform, role: 'tool', ...clientHooks }
+  const running = await unlessCancelled(attach(options, true), signal)
+  if (running !== undefined) return { client: running, isFresh: false }
   await refuseHolders(settings.databasePath, platform)
-  const progress = new Progress(out, platform.clock, 'Restoring')
-  const clientOptions: KeeperClientOptions = {
-    ...{ settings, platform, role: 'tool' as const, ...hooks },
-    onProgress: progress.update,
-  }
-  const client = await unlessCancelled(KeeperClient.open(clientOptions), signal).finally(() => progress.end())
-  return { client, isFresh: true }
+  beforeStart?.()
+  return { client: await startKeeper(options, out, signal), isFresh: true }
 }
 
-/** A keeper has its own settings; targets named here would be passed over in silence. */
-async function refuseOtherTargets(client: KeeperClient, settings: KeeperSettings): Promise<void> {
-  const { targets } = await client.call('status', {})
-  const missing = settings.targets.find(({ url }) => !targets.some((target) => target.url === url))
-  if (missing === undefined) return
-  client.detach()
-  throw new KvarError('SETTING_INVALID', `The running keeper does not use ${missing.url}`, {
-    hint: 'leave out --target, stop the app first, or restore to another path with --to',
+async function startKeeper(
+  options: KeeperClientOptions,
+  out: Output,
+  signal: AbortSignal,
+): Promise<KeeperClient> {
+  const progress = new Progress(out, options.platform.clock, 'Restoring')
+  const tell = activityTeller(out, progress)
+  let isStarting = true
+  const opening = KeeperClient.open({
+    ...options,
+    onProgress: progress.update,
+    onTell: (sentence) => isStarting && tell(sentence),
   })
+  return unlessCancelled(opening, signal).finally(() => {
+    isStarting = false
+    progress.end()
+  })
+}
+
+/** What the keeper is doing, each thing once. What it has done is the result, and the verb's to tell. */
+function activityTeller(out: Output, progress: Progress): (sentence: string) => void {
+  const told = new Set<string>()
+  return (sentence) => {
+    // Keepers say what they are doing in words that begin small, and what is done in sentences.
+    if (told.has(sentence) || !/^[a-z]/.test(sentence)) return
+    told.add(sentence)
+    progress.end()
+    out.tell(sentence)
+  }
 }
 
 /**

@@ -3,8 +3,11 @@ import type { Replaced } from '../keeper/protocol.ts'
 import type { StartReport } from '../keeper/status.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { unlessCancelled } from './cancelled.ts'
+import { withHeldCopy } from './held-copy.ts'
 import { leaveKeeper, type OpenedKeeper, openKeeper } from './keeper-access.ts'
+import { refuseRows } from './refuse-rows.ts'
 import { type RestoreRequest, restoreCommand } from './restore-options.ts'
+import { copyPath } from './restore-source.ts'
 import type { Invocation } from './verb.ts'
 
 /** What was done, for both forms of output. */
@@ -29,10 +32,26 @@ export async function restoreHere(
   request: RestoreRequest,
   settings: KeeperSettings,
 ): Promise<number> {
+  if (request.from === 'target') return restoreThrough(invocation, request, settings)
+  const path = copyPath(request.from, settings.databasePath, invocation.platform)
+  return withHeldCopy(path, invocation.platform, (held) =>
+    restoreThrough(invocation, request, settings, held),
+  )
+}
+
+async function restoreThrough(
+  invocation: Invocation,
+  request: RestoreRequest,
+  settings: KeeperSettings,
+  copy?: string,
+): Promise<number> {
   const { out } = invocation
-  const keeper = await openKeeper(invocation, settings)
+  const refusesRows = copy !== undefined && !request.force
+  const keeper = await openKeeper(invocation, settings, {
+    beforeStart: () => refusesRows && refuseRows(settings.databasePath, invocation.platform),
+  })
   try {
-    const outcome = await bringBack(invocation, request, keeper)
+    const outcome = await bringBack(invocation, request, keeper, copy)
     const left = await leaveKeeper(keeper)
     if (left !== null) throw new KvarError('UNREACHABLE', `Restored, but ${left}`, { hint: 'keep this disk' })
     out.done(outcomeLines(outcome))
@@ -48,6 +67,7 @@ async function bringBack(
   invocation: Invocation,
   request: RestoreRequest,
   keeper: OpenedKeeper,
+  copy: string | undefined,
 ): Promise<Outcome> {
   const { client, isFresh } = keeper
   const report = client.report as StartReport
@@ -60,9 +80,9 @@ async function bringBack(
   }
   if (isPlain) return startOutcome(invocation, report)
   if (isFresh && report.restored) invocation.out.tell(report.sentence)
-  return request.from === 'target'
+  return request.from === 'target' || copy === undefined
     ? fromLog(invocation, request, keeper)
-    : fromCopy(invocation, request.from, request, keeper)
+    : fromCopy(invocation, { kind: request.from, path: copy, force: request.force }, keeper)
 }
 
 /** A missing or empty database is brought back by the keeper's start; all others are the newest already. */
@@ -95,16 +115,16 @@ async function fromLog(
 
 async function fromCopy(
   invocation: Invocation,
-  kind: 'json' | 'backup',
-  request: RestoreRequest,
+  copy: { kind: 'json' | 'backup'; path: string; force: boolean },
   { client, isFresh }: OpenedKeeper,
 ): Promise<Outcome> {
+  const { kind, path } = copy
   const report = client.report as StartReport
   if (isFresh && report.action === `restored-from-${kind}`) return startOutcome(invocation, report)
   // What the start has just taken from the log is still in the log: nothing of it can be lost.
-  const force = request.force || (isFresh && report.action === 'restored-from-log')
+  const force = copy.force || (isFresh && report.action === 'restored-from-log')
   const method = kind === 'json' ? 'restoreFromJson' : 'restoreFromBackup'
-  const result = await unlessCancelled(client.call(method, { force }), invocation.signal)
+  const result = await unlessCancelled(client.call(method, { path, force }), invocation.signal)
   return replacedOutcome(invocation, result, `the ${kind === 'json' ? 'JSON' : '.backup'} copy`, kind)
 }
 

@@ -45,7 +45,8 @@ async function watch(invocation: Invocation, settings: KeeperSettings): Promise<
     if (!out.json && out.stdout.isTTY === true) out.stdout.write('\u001b[H\u001b[2J')
     print(invocation, status)
   }
-  const client = await attachKeeper(invocation, settings, { onStatus: show, onGone: () => end(true) }, false)
+  const hooks = { onStatus: show, onGone: () => end(true), holdProcess: true }
+  const client = await attachKeeper(invocation, settings, hooks, false)
   if (client === undefined) {
     printOffline(out, await lookWithoutKeeper(settings, platform))
     throw new KvarError('KEEPER_GONE', 'There is no keeper to watch', {

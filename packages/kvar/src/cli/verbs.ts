@@ -30,6 +30,26 @@ export const VERBS: VerbEntry[] = [
     load: () => import('./versions.ts'),
   },
   {
+    name: 'branches',
+    summary: 'list the contents that were kept aside, or make one of them the newest version',
+    load: () => import('./branches.ts'),
+  },
+  {
+    name: 'verify',
+    summary: 'check what is stored: its structure, every checksum, or a restore rehearsed',
+    load: () => import('./verify.ts'),
+  },
+  {
+    name: 'doctor',
+    summary: 'say in words whether this machine, the database and the targets are well',
+    load: () => import('./doctor.ts'),
+  },
+  {
+    name: 'prune',
+    summary: 'give up what keep does not promise any more, or say what that would be',
+    load: () => import('./prune.ts'),
+  },
+  {
     name: 'backup',
     summary: 'store everything now, write the copies, say where they are',
     load: () => import('./backup.ts'),

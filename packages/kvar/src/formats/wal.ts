@@ -156,16 +156,21 @@ function isStillThere(read: ReadAt, header: WalHeader, from: WalPosition): boole
   return isCommit && view.getUint32(16) === from.checksum1 && view.getUint32(20) === from.checksum2
 }
 
+/** One buffer for all scans: making a new one each time would cost more than what is read into it. */
+let frameBuffer = new Uint8Array(0)
+
 /** Feeds whole frames to the scanner, many per read, until one is invalid or the file ends. */
 function readFrames(read: ReadAt, pageSize: number, scanner: FrameScanner): void {
   const frameBytes = WAL_FRAME_HEADER_BYTES + pageSize
   const largestRead = Math.max(4, Math.floor(CHUNK_BYTES / frameBytes))
+  if (frameBuffer.length < largestRead * frameBytes) frameBuffer = new Uint8Array(largestRead * frameBytes)
   // The usual scan finds a commit or none, so the first read is small.
   for (let frameCount = 4; ; frameCount = Math.min(frameCount * 4, largestRead)) {
-    const buffer = new Uint8Array(frameCount * frameBytes)
+    const buffer = frameBuffer.subarray(0, frameCount * frameBytes)
+    const view = new DataView(buffer.buffer, 0, buffer.length)
     const sizeBytes = read(buffer, walFrameOffset(pageSize, scanner.frameCount))
     for (let start = 0; start + frameBytes <= sizeBytes; start += frameBytes) {
-      if (!scanner.accept(buffer, start)) return
+      if (!scanner.accept(buffer, view, start)) return
     }
     if (sizeBytes < buffer.length) return
   }
@@ -178,30 +183,34 @@ class FrameScanner {
   readonly #checksum: WalChecksum
   readonly #pages = new Map<number, number>()
   readonly #uncommitted = new Map<number, number>()
-  #position: WalPosition
+  readonly #from: WalPosition
+  /** Just after the last commit. */
+  #committed: { frameCount: number; checksum1: number; checksum2: number }
   #commits = 0
   #pageCount = 0
 
   constructor(header: WalHeader, position: WalPosition) {
     this.#header = header
-    this.#position = position
+    this.#from = position
+    const { frameCount, checksum1, checksum2 } = position
+    this.#committed = { frameCount, checksum1, checksum2 }
     this.frameCount = position.frameCount
     this.#checksum = new WalChecksum(header.bigEndianChecksum, position.checksum1, position.checksum2)
   }
 
   /** Takes one frame; false if it is not valid, and then nothing after it counts. */
-  accept(buffer: Uint8Array, start: number): boolean {
-    const view = new DataView(buffer.buffer, buffer.byteOffset + start, WAL_FRAME_HEADER_BYTES)
-    const pageNumber = view.getUint32(0)
+  accept(buffer: Uint8Array, view: DataView, start: number): boolean {
+    const pageNumber = view.getUint32(start)
     if (pageNumber === 0) return false
-    if (view.getUint32(8) !== this.#header.salt1 || view.getUint32(12) !== this.#header.salt2) return false
+    const { salt1, salt2 } = this.#header
+    if (view.getUint32(start + 8) !== salt1 || view.getUint32(start + 12) !== salt2) return false
     const { pageSize } = this.#header
     this.#checksum.update(buffer, start, 8).update(buffer, start + WAL_FRAME_HEADER_BYTES, pageSize)
-    if (view.getUint32(16) !== this.#checksum.first || view.getUint32(20) !== this.#checksum.second)
-      return false
+    const { first, second } = this.#checksum
+    if (view.getUint32(start + 16) !== first || view.getUint32(start + 20) !== second) return false
     this.#uncommitted.set(pageNumber, walFrameOffset(pageSize, this.frameCount) + WAL_FRAME_HEADER_BYTES)
     this.frameCount++
-    if (view.getUint32(4) !== 0) this.#commit(view.getUint32(4))
+    if (view.getUint32(start + 4) !== 0) this.#commit(view.getUint32(start + 4))
     return true
   }
 
@@ -210,15 +219,16 @@ class FrameScanner {
     this.#uncommitted.clear()
     this.#commits++
     this.#pageCount = pageCount
-    const { first, second } = this.#checksum
-    this.#position = { ...this.#position, frameCount: this.frameCount, checksum1: first, checksum2: second }
+    this.#committed.frameCount = this.frameCount
+    this.#committed.checksum1 = this.#checksum.first
+    this.#committed.checksum2 = this.#checksum.second
   }
 
   result(continued: boolean): WalScan {
     return {
       header: this.#header,
       continued,
-      position: this.#position,
+      position: { ...this.#from, ...this.#committed },
       commits: this.#commits,
       pageCount: this.#pageCount,
       pages: this.#pages,

@@ -11,6 +11,10 @@ const LOOK_EVERY_MS = 1000
 const LOOK_PAUSE_MS = 20
 /** Comparison reads the whole database: it may take a tenth of a core. */
 const COMPARISON_SHARE = 0.1
+/** Under an app that writes without pause looks are paced too: pages that change all the time are taken in less often. */
+const WAL_SHARE = 0.25
+/** … but no longer than this, or the WAL would outgrow what can be checkpointed beside the app. */
+const WAL_LONGEST_PAUSE_MS = 100
 /** Nothing changed for so long: the app's own checkpoints are let through. */
 const REST_AFTER_MS = 100
 const BUSY_FIRST_MS = 5
@@ -112,8 +116,7 @@ export class CaptureLoop {
       const [before, begunMs] = [this.capture.sequence, clock.monotonicMs()]
       const outcome = await this.capture.look()
       const endMs = clock.monotonicMs()
-      const busyMs = this.capture.mode === 'comparison' ? (endMs - begunMs) * (1 / COMPARISON_SHARE - 1) : 0
-      this.#notBeforeMs = endMs + Math.max(LOOK_PAUSE_MS, busyMs)
+      this.#notBeforeMs = endMs + Math.max(LOOK_PAUSE_MS, this.#pauseAfter(endMs - begunMs))
       this.#events.present(outcome.kind !== 'missing')
       if (this.capture.sequence !== before) {
         this.#restSoon()
@@ -121,6 +124,11 @@ export class CaptureLoop {
       }
       return outcome
     })
+  }
+
+  #pauseAfter(tookMs: number): number {
+    if (this.capture.mode === 'comparison') return tookMs * (1 / COMPARISON_SHARE - 1)
+    return Math.min(WAL_LONGEST_PAUSE_MS, tookMs * (1 / WAL_SHARE - 1))
   }
 
   #lookSoon(): void {

@@ -33,6 +33,8 @@ export interface KeeperClientOptions {
   onProgress?: (progress: RestoreProgress) => void
   /** Of an attached client only: the keeper has ended. */
   onGone?: () => void
+  /** The connection keeps the process alive even while nothing was asked: for whoever only listens. */
+  holdProcess?: boolean
 }
 
 interface Call {
@@ -136,7 +138,7 @@ export class KeeperClient {
 
   /** An app that only waits for itself may end; one that waits for us may not. */
   #hold(): void {
-    this.#connection?.hold(this.#calls.size > 0 || !this.#started)
+    this.#connection?.hold(this.#calls.size > 0 || !this.#started || this.#options.holdProcess === true)
   }
 
   #settle(id: number): Call | undefined {

@@ -30,7 +30,7 @@ export class CutSchedule {
   readonly #options: CutScheduleOptions
   #dirtySinceMs: number | undefined
   #timer: Timer | undefined
-  #cutting: Promise<void> | undefined
+  #cutting: Promise<boolean> | undefined
 
   constructor(options: CutScheduleOptions) {
     this.#options = options
@@ -48,9 +48,10 @@ export class CutSchedule {
     this.#cutting = this.#cutUntilDone().finally(() => {
       this.#cutting = undefined
     })
-    await this.#cutting
-    // Somebody may have begun to wait for what was captured during the cut.
-    if (this.#options.isAwaited()) void this.consider()
+    const isCut = await this.#cutting
+    // Somebody may have begun to wait for what was captured during the cut. A cut that failed waits for
+    // its timer: tried again at once, it would fail again and again without ever letting go of the thread.
+    if (isCut && this.#options.isAwaited()) void this.consider()
   }
 
   get #hasNews(): boolean {
@@ -62,16 +63,18 @@ export class CutSchedule {
     this.#timer = this.#options.platform.clock.startTimer(delayMs, () => void this.consider(true))
   }
 
-  async #cutUntilDone(): Promise<void> {
+  async #cutUntilDone(): Promise<boolean> {
     const { loop } = this.#options
     try {
       for (let done = false; !done; ) {
         done = await loop.exclusively(() => this.cutNow())
-        if (!done && !(await loop.lookNow()).present) return
+        if (!done && !(await loop.lookNow()).present) return true
       }
+      return true
     } catch (thrown) {
       this.#options.trouble(toKvarError(thrown))
       this.#later(RETRY_MS)
+      return false
     }
   }
 

@@ -2,10 +2,10 @@ import { PageTable } from '../capture/page-table.ts'
 import { assert } from '../errors.ts'
 import type { Platform } from '../platform/platform.ts'
 import { nodeText } from './start/start.ts'
-import { type KeeperMemory, remember, type StateStore } from './state-store.ts'
+import type { KeeperMemory, StateStore } from './state-store.ts'
 import type { PreparedVersion } from './version-cutter.ts'
 
-/** What is remembered of the newest confirmed version: its page table, and the notes of `state.json`. */
+/** What is remembered of the newest confirmed version: its page table, and the notes of its versions. */
 export class HeadRecord {
   readonly #memory: KeeperMemory
   readonly #store: StateStore
@@ -33,8 +33,8 @@ export class HeadRecord {
   /** Notes a version before it is sent: after a crash it tells our own version from another keeper's. */
   intend(version: PreparedVersion): Promise<void> {
     const databaseChecksum = version.databaseChecksum.toString()
-    this.#memory.intent = { version: version.version, databaseChecksum, nodeId: this.#node }
-    return this.#store.save(this.#memory)
+    const intent = { version: version.version, databaseChecksum, nodeId: this.#node }
+    return this.#store.note(this.#memory, { kind: 'intent', ...intent })
   }
 
   /**
@@ -44,19 +44,25 @@ export class HeadRecord {
    */
   async advance(version: PreparedVersion): Promise<void> {
     const fresh = this.#applyPages(version)
-    const memory = this.#memory
-    memory.version = version.version
-    memory.databaseChecksum = version.databaseChecksum.toString()
-    memory.timestampMs = version.timestampMs
-    memory.nodeId = this.#node
-    memory.intent = undefined
-    memory.position = version.position
-    memory.notedAtMs = this.#platform.clock.nowMs()
-    if (this.#ledgerUrl !== undefined) memory.targets[this.#ledgerUrl] = { version: version.version }
-    remember(memory)
     const changed = version.changed.map(([pageNumber]) => pageNumber)
-    this.#store.savePages(this.#table as PageTable, version.version, fresh ? 'all' : changed)
-    await this.#store.save(memory)
+    try {
+      this.#store.savePages(this.#table as PageTable, version.version, fresh ? 'all' : changed)
+    } finally {
+      await this.#noteConfirmed(version)
+    }
+  }
+
+  #noteConfirmed(version: PreparedVersion): Promise<void> {
+    return this.#store.note(this.#memory, {
+      kind: 'confirmed',
+      version: version.version,
+      databaseChecksum: version.databaseChecksum.toString(),
+      timestampMs: version.timestampMs,
+      nodeId: this.#node,
+      position: version.position,
+      notedAtMs: this.#platform.clock.nowMs(),
+      ledgerUrl: this.#ledgerUrl ?? null,
+    })
   }
 
   /** The table must come out as the version says: a pair of checks (R6). Answers whether it is a new one. */

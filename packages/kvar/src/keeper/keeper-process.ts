@@ -176,10 +176,10 @@ export class KeeperProcess {
       })
     }
     if (this.#closing) throw new KvarError('KEEPER_GONE', 'The keeper is just leaving', { hint: 'try again' })
-    this.#assertSameTargets(params)
     if (params.attachOnly === true && this.#started === undefined) {
       throw new KvarError('KEEPER_GONE', 'The keeper has not been started yet', { hint: 'try again' })
     }
+    this.#assertSameTargets(params)
     client.greeted = true
     client.role = params.role
     this.#leaving?.cancel()

@@ -16,9 +16,9 @@ import { CutSchedule } from './cut-schedule.ts'
 import { FollowerTask } from './follower-task.ts'
 import { HeadRecord } from './head-record.ts'
 import { writeImage } from './image-writer.ts'
+import { LogKeeping } from './log-keeping.ts'
 import { RecentVersions } from './recent-versions.ts'
 import { SelfChecks } from './self-checks.ts'
-import { Snapshots } from './snapshots.ts'
 import type { Started } from './start/start.ts'
 import { type KeeperMemory, type StateStore, saltsOf } from './state-store.ts'
 import { waitForTakeBack } from './take-back.ts'
@@ -63,8 +63,11 @@ export class Protector {
   readonly #head: HeadRecord
   readonly #schedule: CutSchedule
   #durableSequence = 0
-  readonly #snapshots: Snapshots | undefined
+  /** By the target's URL, the ledger among them. */
+  readonly #keepings = new Map<string, LogKeeping>()
   #closing = false
+  /** A version cut before the log is adopted would bear the wrong lineage, and nobody would wait for it. */
+  #mayCut = false
   #onFirst: ((outcome: 'stored' | 'lost') => void) | undefined
 
   constructor(options: ProtectorOptions) {
@@ -107,7 +110,6 @@ export class Protector {
         : this.#makeAppender(new Ledger(started.found.log, started.head))
     this.checks = this.#makeChecks()
     const ledgerLog = started.found?.log
-    this.#snapshots = ledgerLog === undefined ? undefined : new Snapshots(ledgerLog, platform)
     this.followers = targets.followers.flatMap((target) =>
       ledgerLog === undefined ? [] : [this.#makeFollower(target, ledgerLog)],
     )
@@ -118,6 +120,7 @@ export class Protector {
     const { present } = await this.loop.lookNow()
     const { started, platform } = this.#options
     if (started.found !== undefined) await adoptLog(started.found, this.memory, platform)
+    this.#mayCut = true
     if (present && this.appender !== undefined) {
       const first = await this.#appendFirst(deadlineMs)
       if (first === 'lost') return 'lost'
@@ -205,7 +208,8 @@ export class Protector {
       this.present || this.memory.version === 0
         ? []
         : ['The database file is missing; its newest version is stored.']
-    return [...missing, ...this.checks.notes()]
+    const ofLogs = [...this.#keepings.values()].flatMap((keeping) => keeping.notes())
+    return [...missing, ...this.checks.notes(), ...ofLogs]
   }
 
   get pendingPages(): number {
@@ -230,7 +234,11 @@ export class Protector {
       intervalMs: settings.intervalMs,
       isAwaited: () => this.#waiters.waiting,
       // Without knowing the newest version nothing may be numbered.
-      isHalted: () => started.stale || this.fencedBy !== undefined || (this.appender?.queue.length ?? 0) > 0,
+      isHalted: () =>
+        !this.#mayCut ||
+        started.stale ||
+        this.fencedBy !== undefined ||
+        (this.appender?.queue.length ?? 0) > 0,
       make: () => this.#makeVersion(),
       cut: (version) => {
         this.copier.request(version.sequence)
@@ -277,7 +285,6 @@ export class Protector {
     } catch (thrown) {
       this.#setProblem(toKvarError(thrown))
     }
-    this.#snapshots?.count(version.sizeBytes)
     if (version.bytes instanceof Uint8Array) this.#recent.add(version.version, version.bytes)
     if (version.file !== undefined) await platform.files.remove(version.file)
     this.confirmedAtMs = platform.clock.nowMs()
@@ -291,6 +298,8 @@ export class Protector {
 
   #followLedger(): void {
     const version = this.appender?.ledger.confirmed ?? 0
+    const { ledger } = this.#options.targets
+    if (ledger !== undefined && this.appender !== undefined) this.#keepingOf(ledger).confirmed(version)
     for (const follower of this.followers) follower.follow(version)
   }
 
@@ -307,9 +316,35 @@ export class Protector {
       recent: (version) => this.#recent.get(version),
       changed: () => {
         this.#waiters.check()
+        this.#keepFollower(target)
         this.#options.changed()
       },
     })
+  }
+
+  #keepFollower(target: TargetInUse): void {
+    const follower = this.followers.find((one) => one.target === target)
+    if (follower !== undefined && follower.problem === undefined)
+      this.#keepingOf(target).confirmed(follower.confirmed)
+  }
+
+  /** Each target's log is kept small by itself, out of its own files. */
+  #keepingOf(target: TargetInUse): LogKeeping {
+    const { settings, platform, store, targets } = this.#options
+    const known = this.#keepings.get(target.url)
+    if (known !== undefined) return known
+    const keeping = new LogKeeping({
+      url: target.url,
+      log: async () => (target === targets.ledger && this.log) || target.log(),
+      keep: settings.keep,
+      platform,
+      scratchPath: store.path(`keeping-${settings.targets.indexOf(target.setting)}.tmp`),
+      recent: (version) => this.#recent.get(version),
+      imagesComing: settings.copies.length > 0,
+      changed: this.#options.changed,
+    })
+    this.#keepings.set(target.url, keeping)
+    return keeping
   }
 
   /** Somebody else appended where we meant to: at start we begin anew, later they may go away again. */
@@ -392,7 +427,8 @@ export class Protector {
           log: () => target.log(),
         }))
       },
-      isSettled: () => !this.unstored && (this.appender?.queue.length ?? 0) === 0 && this.fencedBy === undefined,
+      isSettled: () =>
+        !this.unstored && (this.appender?.queue.length ?? 0) === 0 && this.fencedBy === undefined,
       changed: this.#options.changed,
     })
   }
@@ -435,14 +471,9 @@ export class Protector {
     })
   }
 
-  /** The image of a version that the ledger has confirmed may become its snapshot. */
+  /** The image of a version that a target has confirmed may become its snapshot there. */
   async #storeSnapshot(image: VersionImage): Promise<void> {
-    if (image.version === 0 || image.version !== this.appender?.ledger.confirmed) return
-    try {
-      await this.#snapshots?.storeIfDue(image)
-    } catch (thrown) {
-      this.#setProblem(toKvarError(thrown))
-    }
+    for (const keeping of this.#keepings.values()) await keeping.offer(image)
   }
 
   #setProblem(error: KvarError | undefined): void {
@@ -472,6 +503,7 @@ export class Protector {
     this.#schedule.stop()
     this.appender?.stop()
     for (const follower of this.followers) follower.stop()
+    await Promise.all([...this.#keepings.values()].map((keeping) => keeping.stop()))
     await this.copier.stop()
     await this.loop.stop()
     this.loop.capture.close()
@@ -491,6 +523,7 @@ export class Protector {
   async close(deadlineMs: number): Promise<string | undefined> {
     this.#closing = true
     void this.checks.stop()
+    for (const keeping of this.#keepings.values()) void keeping.stop()
     const late = sleep(this.#options.platform.clock, deadlineMs).then(() => 'late' as const)
     const work = this.#lastWork().catch((thrown) => toKvarError(thrown).message)
     const outcome = await Promise.race([work, late])

@@ -25,7 +25,7 @@ const LONGEST_TIMER_MS = 3_600_000
 /** Timers beyond this fire at once. */
 const TIMER_LIMIT_MS = 2 ** 31 - 1
 /** A check begins when nothing has changed for so long … */
-const QUIET_MS = 2000
+const QUIET_MS = 1000
 /** … and begins all the same when that moment has not come. */
 const QUIET_LIMIT_MS = 600_000
 /** A check that could not be carried out is tried again. */
@@ -141,7 +141,8 @@ export class SelfChecks {
    */
   async drillNow(url?: string): Promise<DrillReport[]> {
     const places = this.#options.places().filter((place) => url === undefined || place.url === url)
-    if (places.length === 0) throw new KvarError('NO_BACKUP', 'There is no target that a restore could be rehearsed from')
+    if (places.length === 0)
+      throw new KvarError('NO_BACKUP', 'There is no target that a restore could be rehearsed from')
     const reports: DrillReport[] = []
     for (const place of places) reports.push(await this.#oneAtATime(() => this.#drillFrom(place)))
     return reports
@@ -280,7 +281,7 @@ export class SelfChecks {
       report.sizeBytes = newest?.sizeBytes ?? 0
     } catch (thrown) {
       const error = toKvarError(thrown)
-      if (!PROVES_A_FAILURE.has(error.code)) throw error
+      if (!provesFailure(error)) throw error
       report.problem = error.toJSON()
       report.durationMs = Math.round(platform.clock.monotonicMs() - begunMs)
     }
@@ -340,20 +341,31 @@ async function headFault(
     if (header === undefined) return 'its file is not there any more'
     // Another keeper's version in this place means that we are fenced, which the next append finds.
     const isOurs = header.nodeId === nodeId
-    return isOurs && header.databaseChecksum !== recorded ? 'it does not show the database as it is' : undefined
+    return isOurs && header.databaseChecksum !== recorded
+      ? 'it does not show the database as it is'
+      : undefined
   } catch (thrown) {
     const error = toKvarError(thrown)
-    if (!PROVES_A_FAILURE.has(error.code)) throw thrown
+    if (!provesFailure(error)) throw thrown
     return error.message
   }
 }
 
+/** Whether an error of a rehearsed restore is a verdict on the log. */
+export function provesFailure(error: KvarError): boolean {
+  return PROVES_A_FAILURE.has(error.code)
+}
+
 function drillError({ target, problem, atMs }: DrillReport, nowMs: number): KvarError {
   const why = problem?.message ?? ''
-  return new KvarError(problem?.code ?? 'DAMAGED', `A restore rehearsed from ${target} failed (${spokenTime(atMs, nowMs)}): ${why}`, {
-    hint: problem?.hint ?? 'find out what is left with: kvar verify --data',
-    data: { ...problem?.data, target, drill: new Date(atMs).toISOString() },
-  })
+  return new KvarError(
+    problem?.code ?? 'DAMAGED',
+    `A restore rehearsed from ${target} failed (${spokenTime(atMs, nowMs)}): ${why}`,
+    {
+      hint: problem?.hint ?? 'find out what is left with: kvar verify --data',
+      data: { ...problem?.data, target, drill: new Date(atMs).toISOString() },
+    },
+  )
 }
 
 function driftError({ pages, firstPage, lastGoodVersion }: NonNullable<ProofRecord['drift']>): KvarError {
@@ -369,10 +381,14 @@ function driftError({ pages, firstPage, lastGoodVersion }: NonNullable<ProofReco
 }
 
 function headError(version: number, log: VersionLog, why: string): KvarError {
-  return new KvarError('DAMAGED', `The newest version (${version}) on ${log.name} is not as it was stored: ${why}`, {
-    hint: 'find out what is left with: kvar verify --data',
-    data: { version, target: log.target.url },
-  })
+  return new KvarError(
+    'DAMAGED',
+    `The newest version (${version}) on ${log.name} is not as it was stored: ${why}`,
+    {
+      hint: 'find out what is left with: kvar verify --data',
+      data: { version, target: log.target.url },
+    },
+  )
 }
 
 function pagesText(pages: number): string {

@@ -4,6 +4,7 @@ import { PageTable } from '../capture/page-table.ts'
 import { KvarError } from '../errors.ts'
 import { type OpenFile, writeFileAtomically } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
+import { applyNote, replayNotes, type VersionNote, VersionNotes } from './version-notes.ts'
 
 /*
  * What the keeper remembers between its lives, in `.NAME-kvar/`. All of it is a cache (R10): losing
@@ -11,6 +12,7 @@ import type { Platform } from '../platform/platform.ts'
  * intent of a restore, which has its own file.
  *
  *   state.json   which version the database had, where capture stood, how far each target is
+ *   notes.bin    what happened to versions since state.json was written: see version-notes.ts
  *   pages.bin    the page checksum table of that version
  *
  * pages.bin: `KVP1`, page size u32, version u64, page count u64, database checksum u64 (all
@@ -33,6 +35,11 @@ export interface KeeperMemory {
   timestampMs: number
   /** The version that was on its way to the ledger, noted before it was sent. */
   intent?: { version: number; databaseChecksum: string; nodeId: string } | undefined
+  /**
+   * The database was opened without knowing the newest version: until the ledger has taken a version
+   * from here, a keeper that is started again must not think that the content follows the newest one.
+   */
+  beganStale?: boolean | undefined
   position: CapturePosition
   notedAtMs: number
   /** Newest last: earlier versions by database checksum, with the WAL generation they were in. */
@@ -42,6 +49,8 @@ export interface KeeperMemory {
   /** Newest version confirmed by each target, by URL. */
   targets: Record<string, { version: number }>
   copies: { json?: CopyMemory; backup?: CopyMemory }
+  /** Notes of notes.bin that are part of this. */
+  notes?: number
 }
 
 export interface CopyMemory {
@@ -97,6 +106,10 @@ export class StateStore {
   readonly folder: string
   readonly #platform: Platform
   #pages: OpenFile | undefined
+  #pagesBytes = 0
+  #notes: VersionNotes | undefined
+  /** The newest note that state.json holds. */
+  #savedNotes = 0
   #saving: Promise<void> = Promise.resolve()
 
   constructor(folder: string, platform: Platform) {
@@ -113,6 +126,7 @@ export class StateStore {
     const bytes = await this.#platform.files.readFile(this.path('state.json'))
     const memory = bytes === undefined ? undefined : parseMemory(bytes, this.folder)
     if (memory === undefined) return undefined
+    replayNotes(memory, (await this.#platform.files.readFile(this.path('notes.bin'))) ?? new Uint8Array(0))
     const saved = this.#readTable()
     if (saved !== undefined && confirmsIntent(memory, saved)) return { memory, table: saved.table }
     const fits =
@@ -123,11 +137,25 @@ export class StateStore {
   /** Notes the memory as it is when its turn comes: saves of several tasks never overlap. */
   save(memory: KeeperMemory): Promise<void> {
     const path = this.path('state.json')
-    const write = () =>
-      writeFileAtomically(this.#platform.files, path, JSON.stringify(memory), { durable: false })
+    const write = async () => {
+      const notes = memory.notes ?? 0
+      await writeFileAtomically(this.#platform.files, path, JSON.stringify(memory), { durable: false })
+      this.#savedNotes = notes
+    }
     const saved = this.#saving.then(write)
     this.#saving = saved.catch(() => undefined)
     return saved
+  }
+
+  /** Takes a note into the memory and keeps it, for a fraction of what `save` costs. */
+  async note(memory: KeeperMemory, note: VersionNote): Promise<void> {
+    applyNote(memory, note)
+    const number = (memory.notes ?? 0) + 1
+    memory.notes = number
+    const room = number - this.#savedNotes < VersionNotes.limit
+    if (this.#notes !== undefined && room && this.#notes.write(number, note)) return
+    await this.save(memory)
+    this.#notes ??= new VersionNotes(this.path('notes.bin'), this.#platform)
   }
 
   /** Notes the table of a version; only the pages that changed since the last call are written. */
@@ -138,7 +166,9 @@ export class StateStore {
     const bytes = new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength)
     if (fresh || changed === 'all') this.#pages.writeSync(bytes, HEADER_BYTES)
     else for (const pageNumber of changed) this.#writeEntry(bytes, pageNumber)
-    this.#pages.truncateSync(HEADER_BYTES + bytes.length)
+    // Also when nothing changes, the call would begin a transaction of the file system.
+    if (this.#pagesBytes !== bytes.length) this.#pages.truncateSync(HEADER_BYTES + bytes.length)
+    this.#pagesBytes = bytes.length
     this.#pages.writeSync(tableHeader(table, version), 0)
   }
 
@@ -164,6 +194,8 @@ export class StateStore {
   close(): void {
     this.#pages?.closeSync()
     this.#pages = undefined
+    this.#notes?.close()
+    this.#notes = undefined
   }
 }
 

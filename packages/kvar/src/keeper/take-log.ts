@@ -20,7 +20,8 @@ export async function adoptLog(found: FoundLog, memory: KeeperMemory, platform: 
   if (found.head === undefined) await assertCanBeLedger(target, platform)
   const wanted = { lineage: memory.lineage, createdAtMs: platform.clock.nowMs() }
   const lineage = found.lineage ?? (await createLineage(target, wanted)).lineage
-  if (found.head !== undefined) assertSameLineage(target, lineage, memory.lineage)
+  // A lineage under which nothing was ever confirmed is a guess, made while the ledger did not answer.
+  if (found.head !== undefined && memory.version > 0) assertSameLineage(target, lineage, memory.lineage)
   else memory.lineage = lineage
 }
 

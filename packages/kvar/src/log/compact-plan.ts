@@ -52,6 +52,21 @@ export function planCatchUp(
   return stepOf(RANGE_LEVEL, chain.slice(first))
 }
 
+/** What keeps the newest version near: a snapshot, which makes a range needless, or a range. */
+export function planMaking(
+  files: LogFile[],
+  options: {
+    barriers: ReadonlySet<number>
+    /** Snapshots of a large database come from outside. */
+    imagesComing: boolean
+    catchUpOnly?: boolean
+  },
+): CompactionStep | undefined {
+  const snapshot = options.catchUpOnly === true ? undefined : planSnapshot(files)
+  if (snapshot !== undefined && (snapshot.isSmall || !options.imagesComing)) return snapshot
+  return planCatchUp(files, options.barriers)
+}
+
 /** A snapshot of the newest version out of the log's own files, when a restore would gain by one. */
 export function planSnapshot(
   files: LogFile[],

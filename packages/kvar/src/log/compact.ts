@@ -5,7 +5,13 @@ import { readLtx } from '../formats/ltx-decoder.ts'
 import { sleep } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
 import { type ObjectBody, throwIfCancelled } from '../targets/target.ts'
-import { countWithin, INPUT_LIMITS, type InputLimits, type OpenedInput, openInputs } from './compact-inputs.ts'
+import {
+  countWithin,
+  INPUT_LIMITS,
+  type InputLimits,
+  type OpenedInput,
+  openInputs,
+} from './compact-inputs.ts'
 import { fileKey, type LogFile, SNAPSHOT_LEVEL, versionKey } from './log-layout.ts'
 import { passing } from './passing.ts'
 import type { CompactionStep } from './retain-plan.ts'
@@ -76,10 +82,14 @@ export async function proveRange(log: VersionLog, file: LogFile, signal?: AbortS
   const own = await log.readHeader(versionKey(log.target, file.maxVersion, log.prefix), passing(signal))
   const recorded = own?.databaseChecksum
   if (recorded === undefined || recorded === header.databaseChecksum) return
-  throw new KvarError('DAMAGED', `"${name}" does not end with what version ${file.maxVersion} tells of itself`, {
-    hint: 'nothing was removed; look at the target with kvar verify',
-    data: { key: file.key },
-  })
+  throw new KvarError(
+    'DAMAGED',
+    `"${name}" does not end with what version ${file.maxVersion} tells of itself`,
+    {
+      hint: 'nothing was removed; look at the target with kvar verify',
+      data: { key: file.key },
+    },
+  )
 }
 
 /** The last version before the page size changes. */

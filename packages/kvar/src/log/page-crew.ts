@@ -37,13 +37,10 @@ export type PageResult =
 /** Threads for a piece of work of this size, if they pay and may be used. The caller closes the crew. */
 export function startPageCrew(platform: Platform, workBytes: number): PageCrew | undefined {
   const { crews, files } = platform
-  if (crews === undefined || crews.files !== files || workBytes < WORTHWHILE_BYTES) return undefined
+  if (crews === undefined || crews.files !== files || workBytes < crews.worthwhileBytes) return undefined
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   return crews.start(new URL(`page-worker.${extension}`, import.meta.url))
 }
-
-/** Starting threads takes about as long as this much work. */
-const WORTHWHILE_BYTES = 16 * 1024 * 1024
 
 const PREFIX_BYTES = LTX_FRAME_HEADER_BYTES + LTX_BLOCK_SIZE_BYTES
 

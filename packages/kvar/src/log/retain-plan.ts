@@ -85,9 +85,7 @@ export function planRetention(
     if (segment.reached) from = to
   }
   for (const file of keptSnapshots(files, promised, limits.chainFiles)) kept.add(file)
-  const remove = files
-    .filter((file) => !kept.has(file))
-    .map((file) => ({ file, why: whyNot(file, reasons) }))
+  const remove = files.filter((file) => !kept.has(file)).map((file) => ({ file, why: whyNot(file, reasons) }))
   return { head, promised, compact, keep: files.filter((file) => kept.has(file)), remove }
 }
 
@@ -177,7 +175,10 @@ class Ways {
 
   #endingIn(from: number, to: number): LogFile[] {
     const first = firstWith(this.#byEnd, (file) => file.maxVersion > from)
-    return this.#byEnd.slice(first, firstWith(this.#byEnd, (file) => file.maxVersion > to))
+    return this.#byEnd.slice(
+      first,
+      firstWith(this.#byEnd, (file) => file.maxVersion > to),
+    )
   }
 
   /**
@@ -214,7 +215,8 @@ function rangeOf(inputs: LogFile[]): CompactionStep {
 function whyNot(file: LogFile, promised: ReadonlySet<number>): string {
   const { level, minVersion, maxVersion } = file
   if (level === SNAPSHOT_LEVEL) return `the snapshots beside it are near enough to restore every kept version`
-  const what = level === VERSION_LEVEL ? `version ${maxVersion}` : `the versions ${minVersion} to ${maxVersion}`
+  const what =
+    level === VERSION_LEVEL ? `version ${maxVersion}` : `the versions ${minVersion} to ${maxVersion}`
   if (promised.has(maxVersion)) return `${what} stay restorable from a range or another file`
   return level === VERSION_LEVEL
     ? `${what} is given up by keep: it is not the last of its hour, day or month, and newer days hold enough`

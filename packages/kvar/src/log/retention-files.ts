@@ -1,5 +1,6 @@
-import type { LogFile } from './log-layout.ts'
+import { asLogFile, type LogFile, levelPrefix, SNAPSHOT_LEVEL } from './log-layout.ts'
 import { passing } from './passing.ts'
+import { RANGE_LEVEL } from './retain-plan.ts'
 import type { VersionLog } from './version-log.ts'
 
 /** Under this prefix, an object `<sixteen hexadecimal digits>…` keeps that version for ever. */
@@ -23,6 +24,7 @@ export class RetentionFiles {
   readonly #log: VersionLog
   readonly #times = new Map<string, number>()
   #isWrong: boolean
+  #levels: Set<number> | undefined
 
   constructor(log: VersionLog) {
     this.#log = log
@@ -30,7 +32,7 @@ export class RetentionFiles {
   }
 
   async list(signal?: AbortSignal): Promise<Listed> {
-    const files = await this.#log.listFiles(passing(signal))
+    const files = await this.#listFiles(signal)
     const named = new Set<number>()
     if (this.#log.prefix === '') {
       for await (const { key } of this.#log.target.list(NAMED_PREFIX, passing(signal))) {
@@ -39,6 +41,24 @@ export class RetentionFiles {
       }
     }
     return { files: await this.#withTrueTimes(files, signal), named }
+  }
+
+  /** All levels once; afterwards those that are in use. What is not seen is only not counted on. */
+  async #listFiles(signal?: AbortSignal): Promise<LogFile[]> {
+    if (this.#levels === undefined) {
+      const files = await this.#log.listFiles(passing(signal))
+      this.#levels = new Set([SNAPSHOT_LEVEL, RANGE_LEVEL, ...files.map((file) => file.level)])
+      return files
+    }
+    const files: LogFile[] = []
+    for (const level of [...this.#levels].sort((a, b) => b - a)) {
+      const folder = levelPrefix(this.#log.target, level, this.#log.prefix)
+      for await (const entry of this.#log.target.list(folder, passing(signal))) {
+        const file = asLogFile(entry, level, folder)
+        if (file !== undefined) files.push(file)
+      }
+    }
+    return files
   }
 
   /** The versions after one that is known. */

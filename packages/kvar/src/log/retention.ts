@@ -1,12 +1,20 @@
+import { KvarError } from '../errors.ts'
+import { parseLtxHeader } from '../formats/ltx.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { KeepSettings } from '../settings/keeper-settings.ts'
 import { proveRange, storeCompaction } from './compact.ts'
-import { planCatchUp, planSnapshot } from './compact-plan.ts'
-import { type LogFile, SNAPSHOT_LEVEL, VERSION_LEVEL } from './log-layout.ts'
+import { planMaking, planSnapshot } from './compact-plan.ts'
+import { type LogFile, SNAPSHOT_LEVEL, VERSION_LEVEL, versionKey } from './log-layout.ts'
 import { passing } from './passing.ts'
 import { newestVersion } from './restore-plan.ts'
-import { type CompactionStep, planRetention, type RetentionLimits, type RetentionPlan } from './retain-plan.ts'
+import {
+  type CompactionStep,
+  planRetention,
+  type RetentionLimits,
+  type RetentionPlan,
+} from './retain-plan.ts'
 import { type Listed, RetentionFiles } from './retention-files.ts'
+import { type Foresight, foreseeRetention } from './retention-foresee.ts'
 import type { VersionLog } from './version-log.ts'
 
 export interface RetentionOptions {
@@ -72,6 +80,7 @@ export class Retention {
     head: number,
     options: { catchUpOnly?: boolean; signal?: AbortSignal } = {},
   ): Promise<boolean> {
+    const isFromMemory = this.#known !== undefined
     const known = await this.#upTo(head, options.signal)
     if (known === undefined) return false
     const step = this.#nextStep(known, options.catchUpOnly === true)
@@ -80,7 +89,8 @@ export class Retention {
       await this.#make(step, known, options.signal)
     } catch (thrown) {
       this.forget()
-      throw thrown
+      // Somebody else tidied this log too, such as `kvar prune`: one more look tells what is there.
+      if (!isFromMemory || !(thrown instanceof KvarError) || thrown.code !== 'LOG_BROKEN') throw thrown
     }
     return true
   }
@@ -89,6 +99,12 @@ export class Retention {
   wantsSnapshot(): boolean {
     const step = this.#known === undefined ? undefined : planSnapshot(this.#known.files)
     return step !== undefined && !step.isSmall
+  }
+
+  /** How far the time of the newest version lies beyond a moment; negative where it is past, as it should be. */
+  aheadMs(nowMs: number): number {
+    const times = (this.#known?.files ?? []).map((file) => file.modifiedAtMs)
+    return times.reduce((latest, timeMs) => Math.max(latest, timeMs), 0) - nowMs
   }
 
   /** How many files wait for their removal, and milliseconds until the first of them may go. */
@@ -130,7 +146,14 @@ export class Retention {
     return due
   }
 
-  /** Lists the log anew and says what is superfluous, and what could be made so. Changes nothing. */
+  /** Lists the log anew and says what making ranges and then removing would come to. Changes nothing. */
+  async foresee(signal?: AbortSignal): Promise<Foresight> {
+    const { files, named } = await this.#source.list(signal)
+    const { keep, limits, imagesComing = false } = this.#options
+    return foreseeRetention(files, keep, { named, barriers: this.#barriers }, { imagesComing, limits })
+  }
+
+  /** Lists the log anew and says what is superfluous as it is. Changes nothing. */
   async survey(signal?: AbortSignal): Promise<RetentionPlan> {
     this.#known = await this.#source.list(signal)
     return this.#plan(this.#known)
@@ -151,11 +174,9 @@ export class Retention {
   }
 
   #nextStep(known: Listed, catchUpOnly: boolean): CompactionStep | undefined {
-    const catchUp = planCatchUp(known.files, this.#barriers)
-    if (catchUp !== undefined || catchUpOnly) return catchUp
-    const snapshot = planSnapshot(known.files)
-    if (snapshot !== undefined && (snapshot.isSmall || this.#options.imagesComing !== true)) return snapshot
-    return this.#plan(known).compact[0]
+    const { imagesComing = false } = this.#options
+    const urgent = planMaking(known.files, { barriers: this.#barriers, imagesComing, catchUpOnly })
+    return urgent ?? (catchUpOnly ? undefined : this.#plan(known).compact[0])
   }
 
   async #make(step: CompactionStep, known: Listed, signal?: AbortSignal): Promise<void> {
@@ -175,10 +196,28 @@ export class Retention {
   async #upTo(head: number, signal?: AbortSignal): Promise<Listed | undefined> {
     this.#known ??= await this.#source.list(signal)
     const newest = newestVersion(this.#known.files)
-    if (newest < head) this.#known.files.push(...(await this.#source.listAfter(newest, signal)))
+    if (newest < head) {
+      const files = this.#inMemory(newest, head) ?? (await this.#source.listAfter(newest, signal))
+      this.#known.files.push(...files)
+    }
     if (newestVersion(this.#known.files) === head) return this.#known
     this.forget()
     return undefined
+  }
+
+  /** The versions after `newest`, if what is in memory tells of all of them. */
+  #inMemory(newest: number, head: number): LogFile[] | undefined {
+    const { log, recent } = this.#options
+    const files: LogFile[] = []
+    for (let version = newest + 1; version <= head; version++) {
+      const bytes = recent?.(version)
+      if (bytes === undefined) return undefined
+      const key = versionKey(log.target, version, log.prefix)
+      const { timestampMs: modifiedAtMs } = parseLtxHeader(bytes, key)
+      const versions = { minVersion: version, maxVersion: version }
+      files.push({ key, level: VERSION_LEVEL, ...versions, sizeBytes: bytes.length, modifiedAtMs })
+    }
+    return files
   }
 
   /** Reads back every range that takes the place of something that is to go. */

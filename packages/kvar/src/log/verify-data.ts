@@ -29,33 +29,74 @@ export async function* readThroughLog(options: {
   onBytes: (bytes: number) => void
   signal?: AbortSignal
 }): AsyncGenerator<ReadThrough> {
-  const left = new Set(options.files)
+  const waiting = new WaitingFiles(options.files)
   let state = new VersionState()
-  while (left.size > 0) {
+  for (;;) {
     throwIfCancelled(options.signal)
-    const here = [...left].filter((file) => followsFrom(file, state.version))
+    const here = waiting.following(state.version)
     const step = nextStep(here)
     if (step === undefined) break
     // The walk takes the shortest step, so that it comes by as many versions as possible.
     const walked = await readThrough(options, step, state)
-    left.delete(step)
+    waiting.done(step)
     if (walked.after !== undefined) {
       for (const other of here) {
-        // A snapshot of a later version is a way to go on, should the next file be damaged.
-        if (other === step || (other.minVersion === 1 && step.minVersion !== 1)) continue
+        // A snapshot of a later version is a way to go on, should a file before it be damaged.
+        if (other === step || other.minVersion === 1) continue
         yield await readThrough(options, other, state)
-        left.delete(other)
+        waiting.done(other)
       }
       state = walked.after
     }
     yield walked
   }
-  // What no version leads to: at least the files themselves can be checked.
-  for (const file of left) yield await readThrough(options, file, undefined)
+  // Snapshots that the walk has passed, and what no version leads to: the files can be checked all the same.
+  for (const file of waiting.rest()) yield await readThrough(options, file, undefined)
 }
 
-function followsFrom(file: LogFile, version: number): boolean {
-  return file.maxVersion > version && (file.minVersion === 1 || (version > 0 && file.minVersion - 1 <= version))
+/** The fault of one file by its own checksums alone; undefined when it is sound. */
+export async function readThroughFile(
+  log: VersionLog,
+  file: LogFile,
+  signal?: AbortSignal,
+): Promise<KvarError | undefined> {
+  const { fault } = await readThrough({ log, onBytes: () => undefined, ...passing(signal) }, file, undefined)
+  return fault?.error
+}
+
+/** Files not read yet, found by the version they can be applied to. */
+class WaitingFiles {
+  readonly #byBegin: LogFile[]
+  readonly #open = new Set<LogFile>()
+  readonly #passed: LogFile[] = []
+  #next = 0
+
+  constructor(files: LogFile[]) {
+    this.#byBegin = [...files].sort((a, b) => a.minVersion - b.minVersion || a.maxVersion - b.maxVersion)
+  }
+
+  /** What leads on from a version; asked for with growing versions. */
+  following(version: number): LogFile[] {
+    for (; this.#next < this.#byBegin.length; this.#next++) {
+      const file = this.#byBegin[this.#next] as LogFile
+      if (file.minVersion - 1 > version) break
+      this.#open.add(file)
+    }
+    for (const file of this.#open) {
+      if (file.maxVersion > version) continue
+      this.#open.delete(file)
+      this.#passed.push(file)
+    }
+    return [...this.#open]
+  }
+
+  done(file: LogFile): void {
+    this.#open.delete(file)
+  }
+
+  rest(): LogFile[] {
+    return [...this.#passed, ...this.#open, ...this.#byBegin.slice(this.#next)]
+  }
 }
 
 function nextStep(files: LogFile[]): LogFile | undefined {
@@ -74,6 +115,8 @@ class VersionState {
   version = 0
   pageSize = 0
   pageCount = 0
+  /** Pages that the version before had: those after them must have come with the last file. */
+  wholeBefore = 0
   sum = 0n
   checksums = new BigUint64Array(0)
 }
@@ -132,6 +175,7 @@ function applied(from: VersionState, header: LtxHeader, pages: ReadPages): Versi
   after.pageSize = header.pageSize
   after.pageCount = header.pageCount
   after.checksums = new BigUint64Array(header.pageCount)
+  after.wholeBefore = anew ? 0 : Math.min(from.pageCount, header.pageCount)
   if (!anew) after.checksums.set(from.checksums.subarray(0, header.pageCount))
   after.sum = anew ? 0n : from.sum
   for (let index = header.pageCount; !anew && index < from.pageCount; index++)
@@ -147,9 +191,9 @@ function applied(from: VersionState, header: LtxHeader, pages: ReadPages): Versi
 
 function contentFault(header: LtxHeader, after: VersionState, name: string): ReadThrough['fault'] {
   const lockPage = lockPageNumber(after.pageSize)
-  const missing = after.checksums.findIndex((checksum, index) => checksum === 0n && index + 1 !== lockPage)
-  if (missing >= 0) {
-    const error = damagedLtx(name, `the database grew by page ${missing + 1}, which the file lacks`)
+  for (let index = after.wholeBefore; index < after.pageCount; index++) {
+    if (after.checksums[index] !== 0n || index + 1 === lockPage) continue
+    const error = damagedLtx(name, `the database grew by page ${index + 1}, which the file lacks`)
     return { kind: 'wrong-content', error }
   }
   if (header.databaseChecksum === undefined || header.databaseChecksum === after.sum) return undefined

@@ -38,30 +38,24 @@ export function reachableVersions(files: LogFile[]): number[] {
   const reached: number[] = []
   for (const file of byEnd) {
     const newest = reached.at(-1) ?? 0
-    if (newest === file.maxVersion) {
-      continue
-    }
+    if (newest === file.maxVersion) continue
     if (file.minVersion === 1 || (newest > 0 && newest >= file.minVersion - 1)) reached.push(file.maxVersion)
   }
   return reached
 }
 
-/** Which versions some files take with them when they cannot be used, and what is left below. */
+/**
+ * Which versions a file takes with it when it cannot be used, and the newest one left below.
+ *
+ * @param files those that are sound, and this one
+ */
 export function lostWithout(
   files: LogFile[],
-  bad: ReadonlySet<string>,
+  bad: LogFile,
 ): { lost: VersionSpan | null; nearestVersion: number | null } {
-  const left = reachableVersions(files.filter((file) => !bad.has(file.key)))
-  return lostBetween(reachableVersions(files), left)
-}
-
-/** The span of versions that should be reachable and are not. */
-export function lostBetween(
-  promised: number[],
-  left: number[],
-): { lost: VersionSpan | null; nearestVersion: number | null } {
+  const left = reachableVersions(files.filter((file) => file !== bad))
   const still = new Set(left)
-  const gone = promised.filter((version) => !still.has(version))
+  const gone = reachableVersions(files).filter((version) => !still.has(version))
   const [from, to] = [gone[0], gone.at(-1)]
   if (from === undefined || to === undefined) return { lost: null, nearestVersion: null }
   return { lost: { from, to }, nearestVersion: left.findLast((version) => version < from) ?? 0 }

@@ -1,5 +1,11 @@
 import { KvarError } from '../errors.ts'
-import { damagedLtx, LTX_CHECKSUM_FLAG, LTX_HEADER_BYTES, LTX_TRAILER_BYTES, type LtxHeader } from '../formats/ltx.ts'
+import {
+  damagedLtx,
+  LTX_CHECKSUM_FLAG,
+  LTX_HEADER_BYTES,
+  LTX_TRAILER_BYTES,
+  type LtxHeader,
+} from '../formats/ltx.ts'
 import { throwIfCancelled } from '../targets/target.ts'
 import type { LogFile } from './log-layout.ts'
 import { passing } from './passing.ts'
@@ -40,11 +46,16 @@ export async function* lookAtFiles(
   }
 }
 
-async function lookAtFile(log: VersionLog, file: LogFile, signal?: AbortSignal): Promise<LookedAt | undefined> {
+async function lookAtFile(
+  log: VersionLog,
+  file: LogFile,
+  signal?: AbortSignal,
+): Promise<LookedAt | undefined> {
   const seen: LookedAt = { file, header: undefined, fault: undefined }
   try {
     seen.header = await log.readHeader(file.key, passing(signal))
-    if (seen.header === undefined) return (await isListed(log, file, signal)) ? lostFile(log, seen) : undefined
+    if (seen.header === undefined)
+      return (await isListed(log, file, signal)) ? lostFile(log, seen) : undefined
     if (log.target.capabilities.rangeRead) await assertEnd(log, file, signal)
     return seen
   } catch (thrown) {
@@ -67,11 +78,13 @@ async function assertEnd(log: VersionLog, file: LogFile, signal?: AbortSignal): 
   if (index < 1n || index > BigInt(file.sizeBytes - LTX_HEADER_BYTES - END_BYTES))
     throw damagedLtx(name, 'its end tells of an index that does not fit into it')
   if (bytes.readBigUInt64BE(8) !== 0n) throw damagedLtx(name, 'its trailer is none')
-  if ((bytes.readBigUInt64BE(16) & LTX_CHECKSUM_FLAG) === 0n) throw damagedLtx(name, 'it ends without a checksum')
+  if ((bytes.readBigUInt64BE(16) & LTX_CHECKSUM_FLAG) === 0n)
+    throw damagedLtx(name, 'it ends without a checksum')
 }
 
 async function isListed(log: VersionLog, file: LogFile, signal?: AbortSignal): Promise<boolean> {
-  for await (const entry of log.target.list(file.key, passing(signal))) if (entry.key === file.key) return true
+  for await (const entry of log.target.list(file.key, passing(signal)))
+    if (entry.key === file.key) return true
   return false
 }
 

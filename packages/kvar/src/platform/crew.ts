@@ -14,6 +14,8 @@ export interface Crews {
   readonly files: Files
   /** How many threads a crew has. One processor gains nothing: then there are no crews. */
   readonly size: number
+  /** Starting threads takes about as long as this much work: less is done without them. */
+  readonly worthwhileBytes: number
   /** @param program the module the threads run; it calls `serve` */
   start<Request, Result>(program: URL): Crew<Request, Result>
 }
@@ -128,4 +130,9 @@ const threads = Math.min(THREAD_LIMIT, availableParallelism())
 export const systemCrews: Crews | undefined =
   threads < 2
     ? undefined
-    : { files: systemFiles, size: threads, start: (program) => new ThreadCrew(program, threads) }
+    : {
+        files: systemFiles,
+        size: threads,
+        worthwhileBytes: 16 * 1024 * 1024,
+        start: (program) => new ThreadCrew(program, threads),
+      }

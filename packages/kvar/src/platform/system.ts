@@ -1,6 +1,6 @@
 import { systemClock } from './clock.ts'
-import { freeBytes } from './disk-space.ts'
 import { systemCrews } from './crew.ts'
+import { freeBytes } from './disk-space.ts'
 import { systemFileLocks } from './file-locks.ts'
 import { systemFiles } from './files.ts'
 import { checkIntegrity } from './integrity-check.ts'

@@ -17,8 +17,9 @@ export function decideStart(found: StartFacts): StartDecision {
     case 'invalid':
       return { kind: 'restore-head', branch: true, why: 'damaged' }
     case 'no-rows':
-      if (atHead) return local.equalsHead ? { kind: 'go-on' } : { kind: 'keep-local', why: 'emptied' }
       if (state === undefined) return { kind: 'restore-head', branch: false, why: 'empty' }
+      // A disk that went back to before its first row was not emptied by anybody.
+      if (atHead && !local.equalsHead && !local.wentBack) return { kind: 'keep-local', why: 'emptied' }
       return decideWithLog(found, ledger, atHead)
     case 'rows':
       return decideWithLog(found, ledger, atHead)
@@ -35,7 +36,8 @@ function decideWithLog(
 ): StartDecision {
   if (local.equalsHead) return { kind: 'go-on' }
   if (atHead && local.equalsBackupCopy) return { kind: 'keep-local', why: 'backup-copied' }
-  if (atHead && local.wentBack)
+  // Before our own unnoted version is adopted: what would follow it is older than what we had stored.
+  if ((atHead || ledger.headIsOurIntent) && local.wentBack)
     return { kind: 'restore-head', branch: !local.equalsKnownVersion, why: 'went-back' }
   if (ledger.headIsOurIntent) return { kind: 'adopt-own-head' }
   if (atHead) return { kind: 'keep-local', why: 'ahead' }
@@ -74,7 +76,7 @@ export interface LocalFacts {
   equalsHead: boolean
   /** Same content as the version our state remembers. */
   equalsState: boolean
-  /** Byte-equal to `NAME.backup`. */
+  /** Byte-equal to `NAME.backup`, because somebody put it there. */
   equalsBackupCopy: boolean
   /** Same content as some version we know: it needs no branch. */
   equalsKnownVersion: boolean

@@ -8,6 +8,8 @@ import { type KeeperMemory, saltsOf } from '../state-store.ts'
 
 /** Pages hashed between two turns of the event loop. */
 const SLICE_PAGES = 4096
+/** More new beginnings of a WAL since our last note are not believed: salts of another WAL are random. */
+const RESTARTS_LIMIT = 65_536
 
 /** The bare files as they lie on the disk, before SQLite opens anything. */
 export interface BareFiles {
@@ -17,6 +19,7 @@ export interface BareFiles {
   /** The pages of the database file alone, without its WAL. */
   table: PageTable
   wal: WalScan | undefined
+  walModifiedAtMs: number
   hasJournal: boolean
 }
 
@@ -38,6 +41,7 @@ export async function readBareFiles(path: string, platform: Platform): Promise<B
       modifiedAtMs: facts.modifiedAtMs,
       table: await tableOfFile(file, header.pageSize, pageCount, platform),
       wal: scanFile(`${path}-wal`, platform),
+      walModifiedAtMs: files.statSync(`${path}-wal`)?.modifiedAtMs ?? 0,
       hasJournal: (files.statSync(`${path}-journal`)?.sizeBytes ?? 0) > 0,
     }
   } finally {
@@ -70,19 +74,40 @@ function scanFile(path: string, platform: Platform): WalScan | undefined {
 }
 
 /**
+ * Whether somebody copied the `.backup` over the database. Equal bytes alone do not say so: a database
+ * into which nothing was moved since its copy was made has them too, and the commits since then are in
+ * its WAL, or were in a WAL that is lost. A copy is newer than the WAL beside it, or without one than
+ * our last note; or it bears the very time of the `.backup` (`cp -p`).
+ */
+export function backupWasCopied(
+  bare: BareFiles,
+  backup: BareFiles | undefined,
+  memory: KeeperMemory | undefined,
+): boolean {
+  if (backup === undefined || bare.table.databaseChecksum !== backup.table.databaseChecksum) return false
+  if (bare.modifiedAtMs === backup.modifiedAtMs) return true
+  if (bare.wal !== undefined && bare.wal.commits > 0) {
+    // A power cut can take database and WAL back to where the copy was made; a hand leaves the WAL whole.
+    if (memory !== undefined && walFellShort(bare.wal, memory)) return false
+    return bare.modifiedAtMs > bare.walModifiedAtMs
+  }
+  return memory === undefined || bare.modifiedAtMs > memory.notedAtMs
+}
+
+/**
  * Whether `-wal` or `-journal` belong to another file than the one that now bears the name: somebody
  * copied a `.backup` or an older version over the database. SQLite would replay them into the copy.
  *
- * @param equalsBackupCopy the bare file is byte-equal to `NAME.backup`
+ * @param isBackupCopy `backupWasCopied`
  */
 export function sideFilesAreStale(
   bare: BareFiles,
   memory: KeeperMemory | undefined,
-  equalsBackupCopy: boolean,
+  isBackupCopy: boolean,
 ): boolean {
   const known =
     memory?.history.filter((entry) => BigInt(entry.databaseChecksum) === bare.table.databaseChecksum) ?? []
-  if (known.length === 0 && !equalsBackupCopy) return false
+  if (known.length === 0 && !isBackupCopy) return false
   // A committed state needs no journal: at worst the transaction it belongs to never touched the file.
   if (bare.hasJournal) return true
   if (bare.wal === undefined || bare.wal.commits === 0) return false
@@ -129,10 +154,31 @@ export function diskWentBack(bare: BareFiles, memory: KeeperMemory): boolean {
     const wasMoved = moved !== undefined && moved.salts === salts && moved.frameCount >= recorded.frameCount
     return !wasMoved && bare.modifiedAtMs <= memory.notedAtMs
   }
-  const present = `${bare.wal.header.salt1}-${bare.wal.header.salt2}`
-  if (present === salts) return bare.wal.position.frameCount < recorded.frameCount
+  return walFellShort(bare.wal, memory)
+}
+
+/** Whether a WAL ends before what we captured from it, or is of a generation before that. */
+function walFellShort(wal: WalScan, memory: KeeperMemory): boolean {
+  const present = `${wal.header.salt1}-${wal.header.salt2}`
+  if (present === saltsOf(memory.position))
+    return wal.position.frameCount < (memory.position.wal?.frameCount ?? 0)
   // An earlier generation in front again: the newer header never reached the disk.
   return memory.history.some((entry) => entry.salts === present)
+}
+
+/**
+ * Whether the WAL goes on behind what was captured: then the database holds commits of its own, even
+ * if its content is that of an earlier version, because a change was taken back.
+ */
+export function walWentOn(bare: BareFiles, memory: KeeperMemory): boolean {
+  const recorded = memory.position.wal
+  if (recorded === undefined || bare.wal === undefined || bare.wal.commits === 0) return false
+  const { header, position } = bare.wal
+  if (header.salt1 === recorded.salt1 && header.salt2 === recorded.salt2)
+    return position.frameCount > recorded.frameCount
+  // Each new beginning adds one to the first salt (walRestartHdr).
+  const restarts = (header.salt1 - recorded.salt1) >>> 0
+  return restarts > 0 && restarts <= RESTARTS_LIMIT
 }
 
 /**

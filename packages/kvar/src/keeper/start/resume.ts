@@ -28,7 +28,8 @@ export async function resumeDatabase(
   const head = found?.head
   if (found !== undefined && head === undefined) forgetVersions(memory)
   // Content that began without knowing the newest version may only follow that very version.
-  const basisOnly = options.afterStale && head !== undefined && !isAtHead(memory, head)
+  const afterStale = options.afterStale || memory.beganStale === true
+  const basisOnly = afterStale && head !== undefined && !isAtHead(memory, head)
   const known = basisOnly ? saved?.table : await tableToGoOnFrom(context, found, memory, saved?.table)
   return {
     report: {

@@ -17,6 +17,7 @@ import { assertCanBeLedger, type TargetSet } from '../target-set.ts'
 import { bestCopy, restoreFromCopy } from './copy-restore.ts'
 import {
   decideStart,
+  type LedgerFacts,
   type LocalFacts,
   type RestoreReason,
   type StartDecision,
@@ -25,10 +26,12 @@ import {
 import { type FoundLog, findLog } from './ledger-facts.ts'
 import {
   type BareFiles,
+  backupWasCopied,
   diskWentBack,
   inspectContent,
   readBareFiles,
   sideFilesAreStale,
+  walWentOn,
 } from './local-evidence.ts'
 import { startSentence } from './start-sentence.ts'
 import { finishSwap, moveAside, SIDE_FILES, swapDatabase } from './swap-database.ts'
@@ -114,7 +117,7 @@ async function gather(
   const found = answer === 'unreachable' ? undefined : answer
   const backup = await readBareFiles(backupCopyPath(path), platform)
   let bare = await readBareFiles(path, platform)
-  const equalsBackup = bare !== undefined && bare.table.databaseChecksum === backup?.table.databaseChecksum
+  const equalsBackup = bare !== undefined && backupWasCopied(bare, backup, saved?.memory)
   if (bare !== undefined && sideFilesAreStale(bare, saved?.memory, equalsBackup)) {
     context.tell(
       `moved ${SIDE_FILES.join(', ')} of another file aside to ${await moveAside(path, SIDE_FILES, platform)}`,
@@ -124,13 +127,16 @@ async function gather(
   const sameLineage =
     saved === undefined || found?.lineage === undefined || found.lineage === saved.memory.lineage
   const memory = saved !== undefined && sameLineage ? saved.memory : undefined
-  const wentBack = bare !== undefined && memory !== undefined && diskWentBack(bare, memory)
+  const age = memory === undefined || bare === undefined ? undefined : ageOf(bare, memory)
   const content = platform.files.statSync(path)?.sizeBytes ? inspectContent(path, platform) : 'none'
   const localTable = await tableAfterOpening(context, bare, content)
-  if (!sameLineage && content === 'rows' && found?.lineage !== undefined) {
+  // A lineage that never had a version was only a guess, made while the ledger did not answer.
+  const isAnothers = !sameLineage && saved.memory.version > 0
+  if (isAnothers && (content === 'rows' || content === 'invalid') && found?.lineage !== undefined) {
     assertSameLineage(found.log.target, found.lineage, saved.memory.lineage)
   }
-  const local = localFacts({ content, localTable, found, memory, equalsBackup, wentBack })
+  const ledger = ledgerFacts(answer, memory)
+  const local = localFacts({ content, localTable, ledger, memory, found, equalsBackup, age })
   return {
     facts: {
       local,
@@ -140,7 +146,7 @@ async function gather(
         headIsAncestor: found?.head !== undefined && wasOurs(memory, found.head),
         withoutTargets: context.targets.ledger === undefined,
       },
-      ledger: ledgerFacts(answer, memory),
+      ledger,
       copies: (await bestCopy(path, platform)) !== undefined,
     },
     found,
@@ -162,27 +168,35 @@ async function tableAfterOpening(
   return (await readBareFiles(context.settings.databasePath, context.platform))?.table
 }
 
+function ageOf(bare: BareFiles, memory: KeeperMemory): 'older' | 'newer' | undefined {
+  if (walWentOn(bare, memory)) return 'newer'
+  return diskWentBack(bare, memory) ? 'older' : undefined
+}
+
 function localFacts(input: {
   content: LocalFacts['content']
   localTable: PageTable | undefined
   found: FoundLog | undefined
+  ledger: LedgerFacts
   memory: KeeperMemory | undefined
   equalsBackup: boolean
-  wentBack: boolean
+  age: 'older' | 'newer' | undefined
 }): LocalFacts {
-  const { content, localTable, found, memory } = input
+  const { content, localTable, found, ledger, memory, age } = input
   const checksum = localTable?.databaseChecksum
   const known = memory?.history.some((entry) => BigInt(entry.databaseChecksum) === checksum) ?? false
   const equalsState =
     memory !== undefined && checksum === BigInt(memory.databaseChecksum) && memory.version > 0
+  const sentMore = ledger.kind === 'log' && ledger.headIsOurIntent
   return {
     content,
     equalsHead: checksum !== undefined && checksum === found?.head?.databaseChecksum,
     equalsState,
     equalsBackupCopy: input.equalsBackup,
     equalsKnownVersion: known || equalsState,
-    // Content of an earlier version, byte for byte, can only have come from the past.
-    wentBack: input.wentBack || (known && !equalsState),
+    // Content of an earlier version, byte for byte, can only have come from the past, unless the WAL
+    // shows that a change was taken back. A version on its way was in this database when it was sent.
+    wentBack: age === 'older' || (age !== 'newer' && (equalsState ? sentMore : known)),
   }
 }
 
@@ -201,7 +215,7 @@ export function wasOurs(memory: KeeperMemory, head: VersionInfo): boolean {
 function ledgerFacts(
   answer: FoundLog | undefined | 'unreachable',
   memory: KeeperMemory | undefined,
-): StartFacts['ledger'] {
+): LedgerFacts {
   if (answer === 'unreachable') return { kind: 'unreachable' }
   const head = answer?.head
   if (head === undefined)
@@ -225,7 +239,7 @@ async function act(context: StartContext, situation: Situation, decision: StartD
   const local = { from: null, version: head?.version ?? memory.version, restored: false, branch: null }
   switch (decision.kind) {
     case 'ledger-unreachable':
-      return { ...kept, table: stateTable, stale: true, report: { ...local, action: 'stale' } }
+      return startStale(context, situation)
     case 'fill-ledger':
       return fillLedger(context, situation)
     case 'restore-head':
@@ -260,6 +274,34 @@ async function act(context: StartContext, situation: Situation, decision: StartD
     default:
       return unreachable(decision)
   }
+}
+
+/**
+ * On with what is here. Content that does not follow the version we remember (a new disk, a deleted
+ * file) follows none: it must not be appended to that version when the ledger answers.
+ */
+async function startStale(context: StartContext, situation: Situation): Promise<Done> {
+  const { memory, stateTable } = situation
+  const follows = followsMemory(situation)
+  if (!follows) forgetVersions(memory)
+  memory.beganStale = true
+  await context.store.save(memory)
+  const report = { action: 'stale', from: null, version: memory.version, restored: false, branch: null } as const
+  const table = follows ? stateTable : undefined
+  return { memory, found: undefined, head: undefined, table, stale: true, report }
+}
+
+/** What the start table would say if the version we remember were the newest. */
+function followsMemory({ facts, memory }: Situation): boolean {
+  const { local, state } = facts
+  if (state === undefined || memory.version === 0) return false
+  const { kind } = decideStart({
+    ...facts,
+    local: { ...local, equalsHead: local.equalsState },
+    state: { ...state, checksumMatchesHead: true },
+    ledger: { kind: 'log', head: memory.version, headIsOurIntent: false },
+  })
+  return kind === 'go-on' || kind === 'keep-local'
 }
 
 /** The newest version into a scratch file, from the ledger or, where its objects are damaged, from a follower. */
@@ -318,6 +360,7 @@ function noteHead(memory: KeeperMemory, image: RestoredImage): void {
   memory.databaseChecksum = image.databaseChecksum.toString()
   memory.timestampMs = image.timestampMs
   memory.intent = undefined
+  memory.beganStale = undefined
 }
 
 async function restoreHead(

@@ -54,6 +54,7 @@ class FolderTarget implements Target {
   readonly #root: FolderRoot
   readonly #platform: FolderPlatform
   readonly #streams = new Set<FolderStream>()
+  readonly #temporaries = new Set<string>()
   #isClosed = false
 
   constructor(root: FolderRoot, platform: FolderPlatform) {
@@ -83,8 +84,9 @@ class FolderTarget implements Target {
         const outcome = await this.#place(temporary, key)
         if (outcome === 'exists') await this.#assertObject(key)
         // For "exists" too: its maker may have died before the name was on the disk, and the caller
-        // may take it for its own earlier try.
-        await this.#platform.files.syncFolder(dirname(this.#path(key)))
+        // may take it for its own earlier try. The temporary name may go meanwhile.
+        const synced = this.#platform.files.syncFolder(dirname(this.#path(key)))
+        await Promise.all([synced, this.#forget(temporary)])
         return outcome
       }),
     )
@@ -176,16 +178,20 @@ class FolderTarget implements Target {
     use: (temporary: string) => Promise<T>,
   ): Promise<T> {
     throwIfCancelled(options.signal)
-    const { files } = this.#platform
     const temporary = await this.#root.temporaryPath()
+    this.#temporaries.add(temporary)
     try {
       await this.#writeWhole(temporary, body, options)
       throwIfCancelled(options.signal)
       return await use(temporary)
     } finally {
-      // A leftover harms nobody and goes an hour later; failing here would turn success into failure.
-      await files.remove(temporary).catch(() => undefined)
+      await this.#forget(temporary)
     }
+  }
+
+  /** A leftover harms nobody and goes an hour later; failing here would turn success into failure. */
+  async #forget(temporary: string): Promise<void> {
+    if (this.#temporaries.delete(temporary)) await this.#platform.files.remove(temporary).catch(() => undefined)
   }
 
   async #writeWhole(

@@ -1,29 +1,29 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { atMost, type Row } from '../support/figure.ts'
+import { median } from '../support/statistics.ts'
 
-const SERVER = fileURLToPath(new URL('../apps/familjekalender/dist/server/main.js', import.meta.url))
+const SERVER = fileURLToPath(new URL('../../apps/familjekalender/dist/server/main.js', import.meta.url))
 const ROUNDS = 5
 const LONGEST_WAIT_MS = 30_000
 
-/** Milliseconds from starting the calendar to its first served page, on a folder it has used before. */
-export async function benchStart(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'kvar-bench-'))
-  try {
+/** From starting the calendar to its first served page, on a folder it has used before. */
+export const start: Row = {
+  name: 'start',
+  question: 'How long does a family wait when the calendar is started a second time?',
+  async run({ folder }) {
     const firstMs = await startOnce(folder)
-    const laterMs: number[] = []
-    for (let round = 0; round < ROUNDS; round++) laterMs.push(await startOnce(folder))
-    laterMs.sort((a, b) => a - b)
-    const median = laterMs[Math.floor(ROUNDS / 2)] ?? Number.NaN
-    return `first ${firstMs} ms, later: median ${median} ms, worst ${laterMs.at(-1)} ms of ${ROUNDS}`
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+    const samples: number[] = []
+    for (let round = 0; round < ROUNDS; round++) samples.push(await startOnce(folder))
+    const value = median(samples)
+    return [
+      { what: 'calendar: first start to first page', whose: 'ours', value: firstMs, unit: 'ms' },
+      { what: 'calendar: a later start to first page', whose: 'ours', value, unit: 'ms', samples, goal: atMost(value, 2000, 'at most 2 s') },
+    ]
+  },
 }
 
 async function startOnce(folder: string): Promise<number> {

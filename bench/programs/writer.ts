@@ -1,0 +1,43 @@
+import { DatabaseSync } from 'node:sqlite'
+import { addEvents, eventAdder } from '../support/databases.ts'
+import { percentile } from '../support/statistics.ts'
+
+/*
+ * An app that writes as fast as it can for a while, and says what it saw.
+ *   node writer.ts DATABASE SYNCHRONOUS ROWS-PER-TRANSACTION SECONDS
+ */
+
+const [path = '', synchronous, rows = '1', seconds = '1'] = process.argv.slice(2)
+const database = new DatabaseSync(path)
+database.exec(`PRAGMA synchronous=${synchronous}`)
+const rowCount = Number(rows)
+const addOne = eventAdder(database)
+const commitMs: number[] = []
+let [n, failed] = [0, 0]
+const write = () => (rowCount === 1 ? addOne(n) : addEvents(database, n * rowCount, (n + 1) * rowCount - 1))
+const untilMs = performance.now() + Number(seconds) * 1000
+const begunMs = performance.now()
+while (performance.now() < untilMs) {
+  const commitBegunMs = performance.now()
+  try {
+    write()
+  } catch {
+    // A locked database is what must not happen: counted, not hidden.
+    failed++
+  }
+  commitMs.push(performance.now() - commitBegunMs)
+  n++
+}
+const tookSeconds = (performance.now() - begunMs) / 1000
+const processMs = process.cpuUsage()
+database.close()
+console.log(
+  JSON.stringify({
+    commitsPerSecond: n / tookSeconds,
+    p50Ms: percentile(commitMs, 0.5),
+    p99Ms: percentile(commitMs, 0.99),
+    slowestMs: Math.max(...commitMs),
+    failed,
+    cpuSeconds: (processMs.user + processMs.system) / 1e6,
+  }),
+)
