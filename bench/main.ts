@@ -31,7 +31,9 @@ const unknown = [
 ]
 if (unknown.length > 0) {
   const known = ROWS.map((row) => row.name).join(', ')
-  console.error(`error: There is no bench "${unknown.join('", "')}"\nhint: take some of ${known}, and --quick or --keep`)
+  console.error(
+    `error: There is no bench "${unknown.join('", "')}"\nhint: take some of ${known}, and --quick or --keep`,
+  )
   process.exit(2)
 }
 
@@ -52,9 +54,20 @@ async function runRow(row: Row): Promise<void> {
     const { name, question } = row
     const command = `npm run bench -- ${name}${quick ? ' --quick' : ''}`
     const date = new Date().toISOString()
-    const path = keepResult(RESULTS, { row: name, question, date, quick, command, machine, tookSeconds, figures })
+    const path = keepResult(RESULTS, {
+      row: name,
+      question,
+      date,
+      quick,
+      command,
+      machine,
+      tookSeconds,
+      figures,
+    })
     const { processor, cores, memoryGiB, node, disk, loadBefore } = machine
-    console.log(`\n${name}. ${question}  (${cores} × ${processor}, ${memoryGiB} GiB, ${disk}, Node ${node}, load ${loadBefore.toFixed(1)} before)`)
+    console.log(
+      `\n${name}. ${question}  (${cores} × ${processor}, ${memoryGiB} GiB, ${disk}, Node ${node}, load ${loadBefore.toFixed(1)} before)`,
+    )
     console.log(`${tableOf(figures)}\n→ ${path}`)
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -10,7 +10,11 @@ import { productModule } from './product.mjs'
 const [path = '', targetPath = ''] = process.argv.slice(2)
 const { createPersistentDb } = await productModule('index')
 const begunMs = performance.now()
-const persistence = await createPersistentDb(path, { targets: [`folder:${targetPath}`], copies: [], handleSignals: false })
+const persistence = await createPersistentDb(path, {
+  targets: [`folder:${targetPath}`],
+  copies: [],
+  handleSignals: false,
+})
 const openMs = performance.now() - begunMs
 const address = join(dirname(path), `.${basename(path)}-kvar`, 'keeper.json')
 const keeperId = JSON.parse(readFileSync(address, 'utf8')).processId

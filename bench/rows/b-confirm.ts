@@ -48,12 +48,36 @@ function report(confirmMs: number[], bareMs: number[], commitMs: number[], objec
   const p99 = percentile(confirmMs, 0.99)
   const what = `commit to confirmed on a folder, ${confirmMs.length} commits`
   return [
-    { what: `${what}: p50`, whose: 'ours', value: p50, unit: 'ms', samples: confirmMs, goal: atMost(p50, 5 * bareP50, 'at most 5 × the bare write') },
+    {
+      what: `${what}: p50`,
+      whose: 'ours',
+      value: p50,
+      unit: 'ms',
+      samples: confirmMs,
+      goal: atMost(p50, 5 * bareP50, 'at most 5 × the bare write'),
+    },
     { what: `${what}: p99`, whose: 'ours', value: p99, unit: 'ms', goal: atMost(p99, 30, 'at most 30 ms') },
     { what: `${what}: p50 as a multiple of the bare write`, whose: 'ours', value: p50 / bareP50, unit: '×' },
-    { what: `bare write + fsync + link + fsync: p50`, whose: 'limit', value: bareP50, unit: 'ms', samples: bareMs, note: `versions stored had ${objectBytes} bytes on average` },
-    { what: `bare write + fsync + link + fsync: p99`, whose: 'limit', value: percentile(bareMs, 0.99), unit: 'ms' },
-    { what: 'the commit itself (synchronous=FULL): p50', whose: 'limit', value: median(commitMs), unit: 'ms' },
+    {
+      what: `bare write + fsync + link + fsync: p50`,
+      whose: 'limit',
+      value: bareP50,
+      unit: 'ms',
+      samples: bareMs,
+      note: `versions stored had ${objectBytes} bytes on average`,
+    },
+    {
+      what: `bare write + fsync + link + fsync: p99`,
+      whose: 'limit',
+      value: percentile(bareMs, 0.99),
+      unit: 'ms',
+    },
+    {
+      what: 'the commit itself (synchronous=FULL): p50',
+      whose: 'limit',
+      value: median(commitMs),
+      unit: 'ms',
+    },
   ]
 }
 

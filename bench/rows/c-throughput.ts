@@ -22,8 +22,20 @@ interface Load {
 
 const LOADS: Load[] = [
   { what: 'WAL, single rows, synchronous=FULL', journalMode: 'wal', synchronous: 'FULL', rows: 1, goal: 95 },
-  { what: 'WAL, single rows, synchronous=NORMAL', journalMode: 'wal', synchronous: 'NORMAL', rows: 1, goal: 95 },
-  { what: 'WAL, 10 000 rows a transaction, FULL', journalMode: 'wal', synchronous: 'FULL', rows: 10_000, goal: 95 },
+  {
+    what: 'WAL, single rows, synchronous=NORMAL',
+    journalMode: 'wal',
+    synchronous: 'NORMAL',
+    rows: 1,
+    goal: 95,
+  },
+  {
+    what: 'WAL, 10 000 rows a transaction, FULL',
+    journalMode: 'wal',
+    synchronous: 'FULL',
+    rows: 10_000,
+    goal: 95,
+  },
   { what: 'rollback journal, single rows, FULL', journalMode: 'delete', synchronous: 'FULL', rows: 1 },
 ]
 
@@ -55,18 +67,34 @@ async function measureLoad(load: Load, options: RowOptions): Promise<Figure[]> {
   const keeperShare: number[] = []
   for (let round = 0; round < (options.quick ? 2 : ROUNDS); round++) {
     options.tell(`${load.what}, round ${round + 1}`)
-    for (const way of ways) seen[way].push(await measureOnce(load, way, `${load.rows}-${load.synchronous}-${load.journalMode}-${round}-${way}`, options, keeperShare))
+    for (const way of ways)
+      seen[way].push(
+        await measureOnce(
+          load,
+          way,
+          `${load.rows}-${load.synchronous}-${load.journalMode}-${round}-${way}`,
+          options,
+          keeperShare,
+        ),
+      )
   }
   return ways.flatMap((way) => figuresOf(load, way, seen, keeperShare))
 }
 
-async function measureOnce(load: Load, way: Protection, name: string, options: RowOptions, keeperShare: number[]): Promise<Seen> {
+async function measureOnce(
+  load: Load,
+  way: Protection,
+  name: string,
+  options: RowOptions,
+  keeperShare: number[],
+): Promise<Seen> {
   const { folder, quick } = options
   const path = join(folder, `${name}.db`)
   makeEvents(path, 1000, load.journalMode)
   const seconds = quick ? 1 : 5
   const args = [PROGRAM, path, load.synchronous, String(load.rows), String(seconds)]
-  const write = async () => JSON.parse((await runToEnd(NODE, args)).output.trim().split('\n').at(-1) ?? '') as Seen
+  const write = async () =>
+    JSON.parse((await runToEnd(NODE, args)).output.trim().split('\n').at(-1) ?? '') as Seen
   if (way === 'alone') return write()
   if (way === 'litestream') {
     const replication = replicate(litestreamProgram() ?? '', path, join(folder, `${name}-replica`))
@@ -83,16 +111,40 @@ async function measureOnce(load: Load, way: Protection, name: string, options: R
   return seen
 }
 
-function figuresOf(load: Load, way: Protection, seen: Record<Protection, Seen[]>, keeperShare: number[]): Figure[] {
+function figuresOf(
+  load: Load,
+  way: Protection,
+  seen: Record<Protection, Seen[]>,
+  keeperShare: number[],
+): Figure[] {
   const whose = way === 'alone' ? 'unprotected' : way === 'ours' ? 'ours' : LITESTREAM
   const per = (pick: (one: Seen) => number) => seen[way].map(pick)
   const commits = per((one) => one.commitsPerSecond)
-  const rate: Figure = { what: `${load.what}: commits`, whose, value: median(commits), unit: 'commits/s', samples: commits }
-  const slow: Figure = { what: `${load.what}: p99 of a commit`, whose, value: median(per((one) => one.p99Ms)), unit: 'ms' }
+  const rate: Figure = {
+    what: `${load.what}: commits`,
+    whose,
+    value: median(commits),
+    unit: 'commits/s',
+    samples: commits,
+  }
+  const slow: Figure = {
+    what: `${load.what}: p99 of a commit`,
+    whose,
+    value: median(per((one) => one.p99Ms)),
+    unit: 'ms',
+  }
   if (way === 'alone') return [rate, slow]
   // Each round is compared with the bare run just before it.
-  const shares = commits.map((value, round) => (value / (seen.alone[round]?.commitsPerSecond ?? Number.NaN)) * 100)
-  const share: Figure = { what: `${load.what}: share of the bare throughput`, whose, value: median(shares), unit: '%', samples: shares }
+  const shares = commits.map(
+    (value, round) => (value / (seen.alone[round]?.commitsPerSecond ?? Number.NaN)) * 100,
+  )
+  const share: Figure = {
+    what: `${load.what}: share of the bare throughput`,
+    whose,
+    value: median(shares),
+    unit: '%',
+    samples: shares,
+  }
   if (way !== 'ours') return [rate, share, slow]
   if (load.goal !== undefined) share.goal = atLeast(share.value, load.goal, `at least ${load.goal} %`)
   const failed = per((one) => one.failed).reduce((a, b) => a + b, 0)
@@ -101,6 +153,12 @@ function figuresOf(load: Load, way: Protection, seen: Record<Protection, Seen[]>
     share,
     slow,
     { what: `${load.what}: the keeper meanwhile`, whose, value: median(keeperShare), unit: '% of a core' },
-    { what: `${load.what}: "database is locked" seen`, whose, value: failed, unit: 'times', goal: { text: 'none', met: failed === 0 } },
+    {
+      what: `${load.what}: "database is locked" seen`,
+      whose,
+      value: failed,
+      unit: 'times',
+      goal: { text: 'none', met: failed === 0 },
+    },
   ]
 }

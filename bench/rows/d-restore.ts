@@ -31,14 +31,23 @@ export const restore: Row = {
     tell('storing the database with both')
     const { persistence, targetPath } = await protect(path, join(folder, 'target'))
     await persistence.close()
-    const ways = [ours(targetPath, sizeMb), ...(await litestreamWay(options, path, sizeMb)), copyWay(path, sizeMb)]
+    const ways = [
+      ours(targetPath, sizeMb),
+      ...(await litestreamWay(options, path, sizeMb)),
+      copyWay(path, sizeMb),
+    ]
     const results = await measure(ways, quick ? 5 : ROUNDS, folder)
     return figures(ways, results, sizeMb)
   },
 }
 
 function ours(targetPath: string, sizeMb: number): Way {
-  return { whose: 'ours', what: `restore of ${sizeMb} MB`, program: NODE, args: (out) => [PROGRAM, targetPath, out] }
+  return {
+    whose: 'ours',
+    what: `restore of ${sizeMb} MB`,
+    program: NODE,
+    args: (out) => [PROGRAM, targetPath, out],
+  }
 }
 
 async function litestreamWay({ folder }: RowOptions, path: string, sizeMb: number): Promise<Way[]> {
@@ -74,7 +83,11 @@ async function measure(ways: Way[], rounds: number, folder: string) {
   return results
 }
 
-function figures(ways: Way[], results: Array<{ seconds: number[]; peakMb: number }>, sizeMb: number): Figure[] {
+function figures(
+  ways: Way[],
+  results: Array<{ seconds: number[]; peakMb: number }>,
+  sizeMb: number,
+): Figure[] {
   const peer = ways.findIndex((way) => way.whose === LITESTREAM)
   const peerSeconds = median(results[peer]?.seconds ?? [])
   return ways.flatMap(({ what, whose }, index) => {
@@ -87,7 +100,12 @@ function figures(ways: Way[], results: Array<{ seconds: number[]; peakMb: number
     if (!isOurs) return [time, memory]
     if (inTime !== undefined) time.goal = inTime
     memory.goal = atMost(peakMb, 200, 'at most 200 MB')
-    const multiple: Figure = { what: `restore of ${sizeMb} MB as a multiple of Litestream’s`, whose, value: value / peerSeconds, unit: '×' }
+    const multiple: Figure = {
+      what: `restore of ${sizeMb} MB as a multiple of Litestream’s`,
+      whose,
+      value: value / peerSeconds,
+      unit: '×',
+    }
     return peer < 0 ? [time, memory] : [time, multiple, memory]
   })
 }

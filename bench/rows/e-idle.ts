@@ -11,7 +11,8 @@ import { cpuOf, memoryOf } from '../support/processes.ts'
 import { protect } from '../support/protect.ts'
 
 /** System calls that change a file or speak to a network; the look itself only asks for facts and reads. */
-const CHANGING = /^(write|pwrite64|writev|rename|unlink|link|mkdir|ftruncate|fsync|fdatasync|openat|sendto|sendmsg|connect)$/
+const CHANGING =
+  /^(write|pwrite64|writev|rename|unlink|link|mkdir|ftruncate|fsync|fdatasync|openat|sendto|sendmsg|connect)$/
 const SETTLING_MS = 10_000
 
 export const idle: Row = {
@@ -41,8 +42,20 @@ async function rest(processId: number, seconds: number, whose: string): Promise<
   const share = (cpuOf(processId) - before) / (seconds * 10)
   const { nowMb, peakMb } = memoryOf(processId)
   const isOurs = whose === 'ours'
-  const cpu: Figure = { what: `processor, idle for ${seconds} s`, whose, value: share, unit: '% of a core', note: 'counted in steps of 10 ms' }
-  const memory: Figure = { what: 'memory, idle', whose, value: nowMb, unit: 'MB', note: `${Math.round(proportional(processId))} MB without what is shared, peak ${Math.round(peakMb)} MB` }
+  const cpu: Figure = {
+    what: `processor, idle for ${seconds} s`,
+    whose,
+    value: share,
+    unit: '% of a core',
+    note: 'counted in steps of 10 ms',
+  }
+  const memory: Figure = {
+    what: 'memory, idle',
+    whose,
+    value: nowMb,
+    unit: 'MB',
+    note: `${Math.round(proportional(processId))} MB without what is shared, peak ${Math.round(peakMb)} MB`,
+  }
   if (isOurs) {
     cpu.goal = atMost(share, 0.1, 'at most 0.1 % of a core')
     memory.goal = atMost(nowMb, 80, 'at most 80 MB')
@@ -58,7 +71,9 @@ function proportional(processId: number): number {
 
 /** Every system call of all threads by name, as strace counts them. */
 async function countCalls(processId: number, seconds: number): Promise<Map<string, number> | undefined> {
-  const strace = spawn('strace', ['-f', '-c', '-S', 'calls', '-p', String(processId)], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const strace = spawn('strace', ['-f', '-c', '-S', 'calls', '-p', String(processId)], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let output = ''
   strace.stderr.on('data', (part) => {
     output += part
@@ -79,18 +94,27 @@ async function countCalls(processId: number, seconds: number): Promise<Map<strin
 function callFigures(calls: Map<string, number> | undefined, seconds: number): Figure[] {
   if (calls === undefined) return []
   const all = [...calls].sort((a, b) => b[1] - a[1])
-  const changing = all.filter(([name]) => CHANGING.test(name) )
+  const changing = all.filter(([name]) => CHANGING.test(name))
   const sum = (some: Array<[string, number]>) => some.reduce((total, [, count]) => total + count, 0)
   const list = (some: Array<[string, number]>) => some.map(([name, count]) => `${count} ${name}`).join(', ')
   return [
-    { what: `system calls in ${seconds} s of idleness`, whose: 'ours', value: sum(all), unit: 'calls', note: list(all) },
+    {
+      what: `system calls in ${seconds} s of idleness`,
+      whose: 'ours',
+      value: sum(all),
+      unit: 'calls',
+      note: list(all),
+    },
     {
       what: `of them such as could write or send`,
       whose: 'ours',
       value: sum(changing),
       unit: 'calls',
       note: list(changing),
-      goal: { text: 'no file written and nothing sent (write: only wakes our own threads)', met: changing.every(([name]) => name === 'write') },
+      goal: {
+        text: 'no file written and nothing sent (write: only wakes our own threads)',
+        met: changing.every(([name]) => name === 'write'),
+      },
     },
   ]
 }

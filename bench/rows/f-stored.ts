@@ -23,7 +23,9 @@ export const stored: Row = {
       tell(pace)
       const where = join(folder, String(index))
       const commits = quick ? 100 : COMMITS
-      figures.push(...storedFigures('ours', pace, commits, await ours(`${where}.db`, `${where}-target`, pace, commits)))
+      figures.push(
+        ...storedFigures('ours', pace, commits, await ours(`${where}.db`, `${where}-target`, pace, commits)),
+      )
       if (pace === 'each one flushed' || litestreamProgram() === undefined) continue
       const peer = await litestream(`${where}-peer.db`, `${where}-replica`, pace, commits)
       figures.push(...storedFigures(LITESTREAM, pace, commits, peer))
@@ -54,7 +56,12 @@ async function litestream(path: string, replica: string, pace: Pace, commits: nu
   return difference(before, await contentsOf(replica))
 }
 
-async function write(path: string, pace: Pace, commits: number, flush: () => Promise<unknown>): Promise<void> {
+async function write(
+  path: string,
+  pace: Pace,
+  commits: number,
+  flush: () => Promise<unknown>,
+): Promise<void> {
   const database = new DatabaseSync(path)
   const add = eventAdder(database)
   for (let n = 0; n < commits; n++) {

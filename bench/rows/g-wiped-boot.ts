@@ -46,9 +46,28 @@ async function ours(options: RowOptions): Promise<Figure[]> {
     bytes?.push((await contentsOf(targetPath)).bytes - before.bytes)
   }
   return [
-    { what: `wiped boot with ${EVENTS} events: createPersistentDb`, whose: 'ours', value: median(openMs ?? []), unit: 'ms', samples: openMs ?? [] },
-    { what: `wiped boot with ${EVENTS} events: the whole process until then`, whose: 'ours', value: median(wholeMs ?? []), unit: 'ms', samples: wholeMs ?? [] },
-    { what: 'bytes uploaded by it', whose: 'ours', value: median(bytes ?? []), unit: 'bytes', samples: bytes ?? [], goal: { text: 'one page: the claim', met: median(bytes ?? []) <= 4096 + 200 } },
+    {
+      what: `wiped boot with ${EVENTS} events: createPersistentDb`,
+      whose: 'ours',
+      value: median(openMs ?? []),
+      unit: 'ms',
+      samples: openMs ?? [],
+    },
+    {
+      what: `wiped boot with ${EVENTS} events: the whole process until then`,
+      whose: 'ours',
+      value: median(wholeMs ?? []),
+      unit: 'ms',
+      samples: wholeMs ?? [],
+    },
+    {
+      what: 'bytes uploaded by it',
+      whose: 'ours',
+      value: median(bytes ?? []),
+      unit: 'bytes',
+      samples: bytes ?? [],
+      goal: { text: 'one page: the claim', met: median(bytes ?? []) <= 4096 + 200 },
+    },
   ]
 }
 
@@ -85,16 +104,33 @@ async function litestream(options: RowOptions): Promise<Figure[]> {
     samples.push((await runToEnd(program, ['restore', '-o', out, `file://${replica}`])).wallMs)
     await rm(out)
   }
-  return [{ what: `restore of ${EVENTS} events, the command alone`, whose: LITESTREAM, value: median(samples), unit: 'ms', samples }]
+  return [
+    {
+      what: `restore of ${EVENTS} events, the command alone`,
+      whose: LITESTREAM,
+      value: median(samples),
+      unit: 'ms',
+      samples,
+    },
+  ]
 }
 
 /** What every program of this kind pays: two processes have to start, the app's and the keeper's. */
 async function nodeStart(options: RowOptions): Promise<number[]> {
   const samples: number[] = []
-  for (let round = 0; round < roundsOf(options); round++) samples.push((await runToEnd(NODE, ['-e', '0'])).wallMs)
+  for (let round = 0; round < roundsOf(options); round++)
+    samples.push((await runToEnd(NODE, ['-e', '0'])).wallMs)
   return samples
 }
 
 function bareStart(samples: number[]): Figure[] {
-  return [{ what: 'an empty Node process, start to end', whose: 'limit', value: median(samples), unit: 'ms', samples }]
+  return [
+    {
+      what: 'an empty Node process, start to end',
+      whose: 'limit',
+      value: median(samples),
+      unit: 'ms',
+      samples,
+    },
+  ]
 }

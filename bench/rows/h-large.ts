@@ -25,16 +25,47 @@ export const large: Row = {
     const target = join(folder, 'target')
     const state = join(folder, '.large.db-kvar')
     const work: Array<[string, () => Promise<Taken>]> = [
-      ['adoption: first start until the app may go on', () => fresh([target, state], () => boot(path, target))],
+      [
+        'adoption: first start until the app may go on',
+        () => fresh([target, state], () => boot(path, target)),
+      ],
       ['a start with the state in order', () => boot(path, target)],
-      ['a start after the state was lost: every page compared', () => fresh([state], () => boot(path, target))],
-      ['a snapshot made from the log: restored, checked, stored', () => fresh([join(target, 'ltx/9')], () => alone(NODE, [SNAPSHOT, target, join(folder, 'scratch')]))],
-      ['cp + sync', () => fresh([join(folder, 'copy')], () => alone('sh', ['-c', 'cp --reflink=never "$1" "$2" && sync "$2"', 'sh', path, join(folder, 'copy')]))],
-      ['sqlite3 .backup', () => fresh([join(folder, 'copy')], () => alone('sqlite3', [path, `.backup '${join(folder, 'copy')}'`]))],
+      [
+        'a start after the state was lost: every page compared',
+        () => fresh([state], () => boot(path, target)),
+      ],
+      [
+        'a snapshot made from the log: restored, checked, stored',
+        () => fresh([join(target, 'ltx/9')], () => alone(NODE, [SNAPSHOT, target, join(folder, 'scratch')])),
+      ],
+      [
+        'cp + sync',
+        () =>
+          fresh([join(folder, 'copy')], () =>
+            alone('sh', [
+              '-c',
+              'cp --reflink=never "$1" "$2" && sync "$2"',
+              'sh',
+              path,
+              join(folder, 'copy'),
+            ]),
+          ),
+      ],
+      [
+        'sqlite3 .backup',
+        () =>
+          fresh([join(folder, 'copy')], () => alone('sqlite3', [path, `.backup '${join(folder, 'copy')}'`])),
+      ],
       ['sha256sum', () => alone('sha256sum', [path])],
     ]
     if (litestreamProgram() !== undefined) {
-      work.push(['first snapshot', () => fresh([join(folder, 'replica'), join(folder, '.large.db-litestream')], () => litestreamSnapshot(path, join(folder, 'replica')))])
+      work.push([
+        'first snapshot',
+        () =>
+          fresh([join(folder, 'replica'), join(folder, '.large.db-litestream')], () =>
+            litestreamSnapshot(path, join(folder, 'replica')),
+          ),
+      ])
     }
     const figures: Figure[] = []
     for (const [what, run] of work) {
@@ -64,7 +95,12 @@ async function boot(path: string, targetPath: string): Promise<Taken> {
   const app = spawn(NODE, [BOOT, path, targetPath], { stdio: ['pipe', 'pipe', 'inherit'] })
   const [line] = (await once(app.stdout, 'data')) as [Buffer]
   const { openMs, keeperId } = JSON.parse(String(line)) as { openMs: number; keeperId: number }
-  const taken = { whose: 'ours', seconds: openMs / 1000, cpuSeconds: cpuOf(keeperId) / 1000, peakMb: memoryOf(keeperId).peakMb }
+  const taken = {
+    whose: 'ours',
+    seconds: openMs / 1000,
+    cpuSeconds: cpuOf(keeperId) / 1000,
+    peakMb: memoryOf(keeperId).peakMb,
+  }
   const gone = once(app, 'exit')
   app.stdin.end()
   await gone
@@ -92,7 +128,13 @@ function figuresOf(what: string, sizeMb: number, taken: Taken[]): Figure[] {
   const seconds = taken.map((one) => one.seconds)
   const cpu = taken.flatMap((one) => one.cpuSeconds ?? [])
   const peakMb = Math.max(...taken.map((one) => one.peakMb))
-  const time: Figure = { what: `${what}, ${sizeMb} MB`, whose, value: median(seconds), unit: 's', samples: seconds }
+  const time: Figure = {
+    what: `${what}, ${sizeMb} MB`,
+    whose,
+    value: median(seconds),
+    unit: 's',
+    samples: seconds,
+  }
   if (cpu.length > 0) time.note = `${median(cpu).toFixed(2)} s of processor time of the keeper`
   const memory: Figure = { what: `peak memory of it`, whose, value: peakMb, unit: 'MB' }
   return [time, memory]

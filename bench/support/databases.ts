@@ -31,7 +31,8 @@ export function makeEvents(path: string, events: number, journalMode = 'wal'): v
 
 export function addEvents(database: DatabaseSync, first: number, last: number): void {
   const fill = database.prepare(FILL)
-  for (let at = first; at <= last; at += ROWS_PER_TRANSACTION) fill.run(at, Math.min(last, at + ROWS_PER_TRANSACTION - 1))
+  for (let at = first; at <= last; at += ROWS_PER_TRANSACTION)
+    fill.run(at, Math.min(last, at + ROWS_PER_TRANSACTION - 1))
 }
 
 /** One event more, as the app adds it: a transaction of its own. */

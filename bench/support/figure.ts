@@ -13,7 +13,21 @@ export interface Figure {
   goal?: Goal
 }
 
-export type Unit = 'ms' | 's' | 'MB' | 'kB' | 'bytes' | 'objects' | '% of a core' | '%' | 'commits/s' | 'rows/s' | 'MB/s' | 'times' | 'calls' | '×'
+export type Unit =
+  | 'ms'
+  | 's'
+  | 'MB'
+  | 'kB'
+  | 'bytes'
+  | 'objects'
+  | '% of a core'
+  | '%'
+  | 'commits/s'
+  | 'rows/s'
+  | 'MB/s'
+  | 'times'
+  | 'calls'
+  | '×'
 
 export interface Goal {
   /** The promise in words, as in docs/PROMISES.md. */

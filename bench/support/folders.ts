@@ -19,7 +19,10 @@ export async function contentsOf(folder: string): Promise<Contents> {
       sum.bytes += inner.bytes
       continue
     }
-    const size = await stat(path).then((facts) => facts.size, () => undefined)
+    const size = await stat(path).then(
+      (facts) => facts.size,
+      () => undefined,
+    )
     if (size === undefined) continue
     sum.objects += 1
     sum.bytes += size

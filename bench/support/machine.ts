@@ -30,7 +30,10 @@ export function describeMachine(folder: string): Machine {
 
 /** Device and file system of a folder, such as `/dev/vda ext4`. */
 function diskOf(folder: string): string {
-  const device = execFileSync('df', ['--output=source', folder], { encoding: 'utf8' }).trim().split('\n').at(-1)
+  const device = execFileSync('df', ['--output=source', folder], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .at(-1)
   const mounted = readFileSync('/proc/mounts', 'utf8')
     .split('\n')
     .find((line) => line.startsWith(`${device} `))

@@ -18,7 +18,11 @@ export interface RowResult {
 export function keepResult(folder: string, result: RowResult): string {
   mkdirSync(folder, { recursive: true })
   const path = join(folder, `${result.date.slice(0, 10)}-${result.row}${result.quick ? '-quick' : ''}.json`)
-  const rounded = JSON.stringify(result, (_key, value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : value), 1)
+  const rounded = JSON.stringify(
+    result,
+    (_key, value) => (typeof value === 'number' ? Number(value.toPrecision(5)) : value),
+    1,
+  )
   writeFileSync(path, `${rounded.replace(/(-?[\d.e+]+),\n\s+(?=-?[\d.])/g, '$1, ')}\n`)
   return path
 }
@@ -35,7 +39,12 @@ export function tableOf(figures: Figure[]): string {
   ])
   const widths = [0, 1, 2, 3].map((column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
   return lines
-    .map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd())
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n')
 }
 

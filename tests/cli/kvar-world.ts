@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 export const ROOT = join(import.meta.dirname, '../..')
-const KVAR = join(process.env.KVAR_TEST_ROOT ?? ROOT, 'packages/kvar/bin/kvar.js')
+export const KVAR = join(ROOT, 'packages/kvar/bin/kvar.js')
 export const PYTHON = '/usr/bin/python3'
 export const PYTHON_APP = join(import.meta.dirname, 'python-app.py')
 /** A second file system, so that a target counts as lying on another disk. */

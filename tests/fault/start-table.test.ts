@@ -32,13 +32,15 @@ describe('a crash before any change', () => {
     machine = await TestMachine.create({}, { oneDisk: true })
   })
 
-  test.each(SCENARIOS)('$name', async (scenario) => {
+  const stepwise = SCENARIOS.filter(({ stepsAsIn }) => stepsAsIn === undefined)
+
+  test.each(stepwise)('$name', async (scenario) => {
     await scenario.arrange(machine)
     const image = await machine.photograph()
     try {
       for (let k = 1; ; k++) {
         await machine.bringBack(image)
-        const life = await startAndCrash(k)
+        const life = await startAndCrash(k, claimIsNew(scenario))
         if (!life.crashed) break
         await startAndEnd()
         await expectOutcome(scenario, `crashed before change ${k}: ${life.at}`)
@@ -55,9 +57,17 @@ async function startAndEnd() {
   return report
 }
 
+/** After a restore come the steps of a database that equals head, which are cut off in that row. */
+function claimIsNew({ action }: Scenario): boolean {
+  return action === 'kept-local' || action === 'adopted'
+}
+
 /** A start that is cut off before its k-th change, unless it needs fewer. */
-async function startAndCrash(k: number): Promise<CrashingMachine> {
-  const life = new CrashingMachine(k)
+async function startAndCrash(k: number, claimToo: boolean): Promise<CrashingMachine> {
+  const life = new CrashingMachine(({ number, at }) => {
+    if (!claimToo && at.includes('.state.json.tmp')) life.spare()
+    return number === k
+  })
   const keeper = machine.keeper(life)
   const started = keeper.start(false).then(
     () => life.spare(),

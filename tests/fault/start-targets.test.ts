@@ -172,7 +172,8 @@ describe('the log of another database', () => {
     await past(machine)
     machine.overrides.targets = machine.bothTargets()
     const { keeper } = await machine.start()
-    const refused = () => keeper.status().targets.find((target) => target.problem?.code === 'LINEAGE_MISMATCH')
+    const refused = () =>
+      keeper.status().targets.find((target) => target.problem?.code === 'LINEAGE_MISMATCH')
     await waitFor('the status names it', refused)
     await machine.closeKeeper(keeper)
     expect(await machine.headRows(machine.followerPath)).toEqual(foreign)

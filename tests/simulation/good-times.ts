@@ -1,8 +1,8 @@
 import { branchLog, listBranches } from '../../packages/kvar/src/log/branches.ts'
 import { restoreToFile } from '../../packages/kvar/src/log/restore.ts'
 import { VersionLog } from '../../packages/kvar/src/log/version-log.ts'
-import type { Target } from '../../packages/kvar/src/targets/target.ts'
 import { backupCopyPath } from '../../packages/kvar/src/settings/names.ts'
+import type { Target } from '../../packages/kvar/src/targets/target.ts'
 import { databaseChecksum, decode } from './model-database.ts'
 import { heal } from './scenario.ts'
 import { SimDisk } from './sim-disk.ts'
@@ -16,7 +16,7 @@ import type { World } from './world.ts'
 
 /** Once faults have stopped, everything has to come right within this time of the world. */
 const PATIENCE_MS = 300_000
-const START_PATIENCE_MS = 90_000
+const START_PATIENCE_MS = 60_000
 /** Longer than any pause of the keeper between two tries. */
 const TRY_MS = 75_000
 /** How many quiet minutes in a row count as idle, and after how many others they have to come. */
@@ -44,7 +44,12 @@ export async function goodTimes(world: World): Promise<void> {
   await audit(world)
 }
 
-async function within(world: World, what: string, isMet: () => boolean, limitMs = PATIENCE_MS): Promise<void> {
+async function within(
+  world: World,
+  what: string,
+  isMet: () => boolean,
+  limitMs = PATIENCE_MS,
+): Promise<void> {
   if (!(await world.timeline.until(isMet, limitMs)))
     throw new Violation(`waited ${limitMs / 1000} s in vain until ${what}`)
 }
@@ -72,9 +77,13 @@ async function becomeSafe(world: World, machine: SimMachine): Promise<void> {
     tryAgain()
     await world.timeline.until(isSafe, TRY_MS)
   }
-  if (!isSafe()) throw new Violation(`the last commit never became durable: ${machine.lastError?.message ?? ''}`)
-  await within(world, 'followers have caught up', () => world.followers.every((store) => headOf(store) === truth.head))
-  if (world.settings.copies.includes('backup')) await within(world, 'the copy is current', () => copyIsCurrent(machine))
+  if (!isSafe())
+    throw new Violation(`the last commit never became durable: ${machine.lastError?.message ?? ''}`)
+  await within(world, 'followers have caught up', () =>
+    world.followers.every((store) => headOf(store) === truth.head),
+  )
+  if (world.settings.copies.includes('backup'))
+    await within(world, 'the copy is current', () => copyIsCurrent(machine))
 }
 
 async function running(world: World, machine: SimMachine): Promise<void> {

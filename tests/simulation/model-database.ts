@@ -42,7 +42,8 @@ export function encode(content: Content): Uint8Array {
   content.rows.forEach((row, index) => {
     view.setUint32(offsetOfRow(index), row)
   })
-  for (let page = 1 + rowPages; page < pageCount; page++) bytes.fill(page + content.rows.length, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
+  for (let page = 1 + rowPages; page < pageCount; page++)
+    bytes.fill(page + content.rows.length, page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
   view.setUint32(CHECKSUM_AT, checksumOf(bytes))
   return bytes
 }

@@ -19,8 +19,24 @@ const FOUL_WEATHER: NetworkWeather = {
   longestMs: 8000,
 }
 
-/** The bad times: machines come and go, networks fail, clocks jump. */
+/** The bad times, and in one story the worst of all in their middle. */
 export async function badTimes(world: World): Promise<void> {
+  await disturbedTimes(world)
+  if (world.story !== 'ledger lost') return
+  await loseLedger(world)
+  await disturbedTimes(world)
+}
+
+/** Nobody writes at that moment, and nothing is on its way. */
+async function loseLedger(world: World): Promise<void> {
+  for (const machine of world.machines) machine.crash()
+  await world.timeline.run(FOUL_WEATHER.longestMs * 2)
+  world.timeline.note('the ledger is lost')
+  world.truth.ledgerLost(world.followers)
+}
+
+/** The bad times: machines come and go, networks fail, clocks jump. */
+async function disturbedTimes(world: World): Promise<void> {
   const { timeline, dice } = world
   const endMs = timeline.nowMs + dice.between(SHORTEST_MS, LONGEST_MS)
   world.machines[0]?.boot()
@@ -54,14 +70,19 @@ const STORY: Record<World['story'], Array<[weight: number, Disturbance]>> = {
   deploys: [[10, deploy]],
   'two at once': [[14, (world) => world.dice.pick(world.machines).boot()]],
   'rolled back': [[10, deployAndRollBack]],
+  'ledger lost': [],
 }
 
 function disturb(world: World): void {
   const choices = [...ANYWHERE, ...STORY[world.story]]
   const total = choices.reduce((sum, [weight]) => sum + weight, 0)
   let left = world.dice.fraction() * total
-  const [, chosen] = choices.find(([weight]) => (left -= weight) < 0) ?? [0, () => undefined]
-  chosen(world, world.dice.pick(world.machines))
+  for (const [weight, chosen] of choices) {
+    left -= weight
+    if (left >= 0) continue
+    chosen(world, world.dice.pick(world.machines))
+    return
+  }
 }
 
 /** The host starts what should run: somebody always does. */
@@ -94,7 +115,8 @@ function deployAndRollBack(world: World): void {
 
 function changeWeather(world: World, machine: SimMachine): void {
   const { dice } = world
-  for (const route of machine.options.routes.values()) route.weather = dice.chance(0.6) ? FOUL_WEATHER : FAIR_WEATHER
+  for (const route of machine.options.routes.values())
+    route.weather = dice.chance(0.6) ? FOUL_WEATHER : FAIR_WEATHER
 }
 
 function changeRoute(world: World, machine: SimMachine): void {

@@ -47,7 +47,11 @@ export class SimApp {
     const rows = before.hasTable ? Array.from({ length: rowCount }, () => options.truth.newRow()) : []
     const next = this.#next(before, rows)
     const { begin, write, commit, pages } = transaction(disk, DATABASE_PATH, next)
-    const steps = [begin, ...pages.map((page) => () => write(page)), () => this.#commit(commit, next, rows, done)]
+    const steps = [
+      begin,
+      ...pages.map((page) => () => write(page)),
+      () => this.#commit(commit, next, rows, done),
+    ]
     this.#step(steps)
   }
 

@@ -87,18 +87,23 @@ export class SimMachine {
     if (this.state !== 'running') return
     this.#note('the keeper is killed')
     this.#endLife()
-    this.options.timeline.at(this.options.dice.between(50, 1500), undefined, `${this.name} keeper again`, () => {
-      if (this.state !== 'running' || this.life !== undefined) return
-      this.#newKeeper()
-        .start(true)
-        .then(
-          (report) => this.#note(`resumed: ${report.action} ${report.version}`),
-          (thrown) => {
-            this.#failed(thrown)
-            this.crash()
-          },
-        )
-    })
+    this.options.timeline.at(
+      this.options.dice.between(50, 1500),
+      undefined,
+      `${this.name} keeper again`,
+      () => {
+        if (this.state !== 'running' || this.life !== undefined) return
+        this.#newKeeper()
+          .start(true)
+          .then(
+            (report) => this.#note(`resumed: ${report.action} ${report.version}`),
+            (thrown) => {
+              this.#failed(thrown)
+              this.crash()
+            },
+          )
+      },
+    )
   }
 
   /** App and keeper die in one moment; what the kernel holds is still written. */
@@ -130,10 +135,14 @@ export class SimMachine {
 
   /** SIGTERM: the app leaves, the keeper stores what is left. */
   stop(): void {
-    if (this.state !== 'running' || this.keeper === undefined) return this.crash()
+    const { keeper } = this
+    if (this.state !== 'running' || keeper === undefined) {
+      this.crash()
+      return
+    }
     this.state = 'stopping'
     this.app?.stop()
-    this.keeper.close(CLOSE_MS).then(
+    keeper.close(CLOSE_MS).then(
       (left) => {
         this.#note(`closed${left === undefined ? '' : `: ${left}`}`)
         this.#end()
@@ -160,7 +169,11 @@ export class SimMachine {
     try {
       const { version } = await keeper.flush()
       const { truth, settings, stores } = this.options
-      truth.acknowledge(rows, version, settings.durable === 'all' ? stores.filter((one) => one !== truth.ledger) : [])
+      truth.acknowledge(
+        rows,
+        version,
+        settings.durable === 'all' ? stores.filter((one) => one !== truth.ledger) : [],
+      )
       this.#note(`acknowledged ${rows.length} rows in ${version}`)
     } catch (thrown) {
       if (!(thrown instanceof KvarError)) throw thrown
@@ -176,7 +189,13 @@ export class SimMachine {
     const own = dice.fork(`life ${this.#lives}`)
     const opener = async (setting: { url: string }) => {
       const store = stores.find((one) => one.url === setting.url) as SimStore
-      return new SimTarget({ store, route: routes.get(store) as Route, life, timeline, dice: own.fork(store.name) })
+      return new SimTarget({
+        store,
+        route: routes.get(store) as Route,
+        life,
+        timeline,
+        dice: own.fork(store.name),
+      })
     }
     const events = {
       changed: () => undefined,
@@ -194,7 +213,9 @@ export class SimMachine {
     this.lastError = error
     this.fences += 1
     this.#note('is fenced')
-    this.options.timeline.at(this.options.dice.between(10, 400), life, `${this.name} leaves`, () => this.stop())
+    this.options.timeline.at(this.options.dice.between(10, 400), life, `${this.name} leaves`, () =>
+      this.stop(),
+    )
   }
 
   #failed(thrown: unknown): void {
@@ -210,7 +231,8 @@ export class SimMachine {
     const content = this.content
     if (content === undefined) throw new Error(`${this.name} started with a database that is none`)
     const known = truth.versions.get(version)
-    if (known !== undefined && action !== 'stale') assertHolds(new Set(content.rows), known.rows, `${this.name} after its start`)
+    if (known !== undefined && action !== 'stale')
+      assertHolds(new Set(content.rows), known.rows, `${this.name} after its start`)
   }
 
   /** The content as SQLite would show it after a crash, without changing the disk. */

@@ -61,6 +61,9 @@ export class SimStore {
   /** The keys that a listing shows now. */
   keys(prefix: string, nowMs: number): string[] {
     const known = [...this.objects].filter(([, { storedAtMs }]) => storedAtMs <= nowMs - this.listLagMs)
-    return known.map(([key]) => key).filter((key) => key.startsWith(prefix)).sort()
+    return known
+      .map(([key]) => key)
+      .filter((key) => key.startsWith(prefix))
+      .sort()
   }
 }

@@ -135,10 +135,15 @@ export class SimTarget implements Target {
   }
 
   #entries(prefix: string, options: ListOptions): ObjectEntry[] {
-    const keys = this.#store.keys(prefix, this.#timeline.nowMs).filter((key) => key > (options.startAfter ?? ''))
+    const keys = this.#store
+      .keys(prefix, this.#timeline.nowMs)
+      .filter((key) => key > (options.startAfter ?? ''))
     const twice = this.#dice.chance(this.#route.weather.repeatedListings)
     return keys.flatMap((key) => {
-      const { bytes, modifiedAtMs } = this.#store.objects.get(key) as { bytes: Uint8Array; modifiedAtMs: number }
+      const { bytes, modifiedAtMs } = this.#store.objects.get(key) as {
+        bytes: Uint8Array
+        modifiedAtMs: number
+      }
       const entry = { key, sizeBytes: bytes.length, modifiedAtMs }
       return twice ? [entry, entry] : [entry]
     })

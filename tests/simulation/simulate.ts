@@ -1,7 +1,10 @@
-import { badTimes } from './scenario.ts'
 import { goodTimes } from './good-times.ts'
+import { badTimes } from './scenario.ts'
 import { settled } from './timeline.ts'
 import { World } from './world.ts'
+
+/** Taking down where each of a world's thousands of refused calls came from would take most of its time. */
+Error.stackTraceLimit = 4
 
 /** What one seed gave. */
 export interface Outcome {
@@ -11,6 +14,7 @@ export interface Outcome {
   events: number
   acknowledgements: number
   versions: number
+  takeBacks: number
   /** Which rule was broken, if one was. */
   violation: string | undefined
   /** The last events before it. */
@@ -35,8 +39,17 @@ export async function simulate(seed: number, listener?: (line: string) => void):
   }
   const { timeline, truth } = world
   const tail = violation === undefined ? [] : timeline.tail()
-  const { acknowledgements, head: versions } = truth
-  return { seed, digest: timeline.digest(), events: timeline.count, acknowledgements, versions, violation, tail }
+  const { acknowledgements, takeBacks, head: versions } = truth
+  return {
+    seed,
+    digest: timeline.digest(),
+    events: timeline.count,
+    acknowledgements,
+    versions,
+    takeBacks,
+    violation,
+    tail,
+  }
 }
 
 async function live(world: World): Promise<void> {

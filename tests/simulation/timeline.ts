@@ -24,6 +24,8 @@ interface Event {
 
 /** How many of the last events a failure shows. */
 const TAIL_LINES = 120
+/** Many small pieces are hashed slower than one long one. */
+const HASH_LENGTH = 16_384
 
 /**
  * The only time there is: a queue of everything that will happen, in one order. Between two events
@@ -38,6 +40,7 @@ export class Timeline {
   readonly #hash = createHash('sha256')
   readonly #tail: string[] = []
   #orders = 0
+  #unhashed = ''
   #failure: { thrown: unknown } | undefined
 
   /** Lets something happen later, in a life (and only if that still lasts) or in the world at large. */
@@ -54,7 +57,8 @@ export class Timeline {
   /** Adds a line to the trace: the same seed must give the same lines. */
   note(line: string): void {
     const text = `${this.nowMs.toFixed(2)} ${line}`
-    this.#hash.update(text)
+    this.#unhashed += text
+    if (this.#unhashed.length > HASH_LENGTH) this.#hashNow()
     this.listener?.(text)
     this.#tail.push(text)
     if (this.#tail.length > TAIL_LINES * 2) this.#tail.splice(0, TAIL_LINES)
@@ -101,7 +105,13 @@ export class Timeline {
   }
 
   digest(): string {
+    this.#hashNow()
     return this.#hash.copy().digest('hex')
+  }
+
+  #hashNow(): void {
+    this.#hash.update(this.#unhashed)
+    this.#unhashed = ''
   }
 
   /** The next event that is still wanted. */

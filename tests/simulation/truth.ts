@@ -27,7 +27,18 @@ export class Truth implements StoreWitness {
   readonly forgiven = new Set<number>()
   head = 0
   acknowledgements = 0
+  /** How often a former owner wrote again after another one. */
+  takeBacks = 0
   #nextRow = 1
+
+  /** The ledger is gone with all it held; what its followers hold is the log from now on. */
+  ledgerLost(followers: SimStore[]): void {
+    this.ledger?.objects.clear()
+    // Branches lie on the ledger alone, and what was not promised may have been nowhere else.
+    for (const row of this.committed) if (!this.acknowledged.has(row)) this.forgiven.add(row)
+    this.head = Math.max(0, ...followers.map(headOf))
+    for (const version of this.versions.keys()) if (version > this.head) this.versions.delete(version)
+  }
 
   newRow(): number {
     return this.#nextRow++
@@ -43,8 +54,10 @@ export class Truth implements StoreWitness {
   /** A flush answered: from now on these rows may never be missing again (R1). */
   acknowledge(rows: readonly number[], version: number, followers: SimStore[]): void {
     const known = this.versions.get(version)
-    if (version > 0 && known === undefined) throw new Violation(`version ${version} was acknowledged and does not exist`)
-    if (rows.length > 0 && known === undefined) throw new Violation('rows were acknowledged without a version')
+    if (version > 0 && known === undefined)
+      throw new Violation(`version ${version} was acknowledged and does not exist`)
+    if (rows.length > 0 && known === undefined)
+      throw new Violation('rows were acknowledged without a version')
     if (known !== undefined) assertHolds(known.rows, rows, `acknowledged version ${version}`)
     const newest = this.versions.get(this.head)
     if (newest !== undefined) assertHolds(newest.rows, rows, `the newest version ${this.head}`)
@@ -79,18 +92,24 @@ export class Truth implements StoreWitness {
   }
 
   #versionCreated(version: number, key: string, bytes: Uint8Array): void {
+    const former = this.versions.get(version)
+    // A lost ledger is filled again, in any order.
+    if (former !== undefined && Buffer.compare(former.bytes, bytes) === 0) return
     if (version !== this.head + 1) throw new Violation(`version ${version} was created after ${this.head}`)
     const { databaseChecksum: checksum, nodeId } = parseLtxHeader(bytes, key)
     const rows = this.rowsOf(checksum, `version ${version}`)
     assertHolds(rows, this.acknowledged, `new version ${version}`)
     assertHolds(rows, this.versions.get(this.head)?.rows ?? [], `version ${version} after ${this.head}`)
+    const writers = [...this.versions.values()].map((known) => known.nodeId)
+    if (writers.at(-1) !== nodeId && writers.includes(nodeId)) this.takeBacks += 1
     this.versions.set(version, { rows, checksum: checksum as bigint, nodeId, bytes })
     this.head = version
   }
 
   #versionCopied(store: SimStore, version: number, bytes: Uint8Array): void {
     const known = this.versions.get(version)
-    if (known === undefined) throw new Violation(`${store.name} received version ${version} before the ledger`)
+    if (known === undefined)
+      throw new Violation(`${store.name} received version ${version} before the ledger`)
     if (Buffer.compare(known.bytes, bytes) !== 0)
       throw new Violation(`version ${version} on ${store.name} is not the ledger’s`)
   }

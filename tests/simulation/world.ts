@@ -1,4 +1,8 @@
-import { DEFAULT_KEEP, DEFAULT_LIMITS, type KeeperSettings } from '../../packages/kvar/src/settings/keeper-settings.ts'
+import {
+  DEFAULT_KEEP,
+  DEFAULT_LIMITS,
+  type KeeperSettings,
+} from '../../packages/kvar/src/settings/keeper-settings.ts'
 import { Dice } from './dice.ts'
 import { DATABASE_PATH, SimMachine } from './sim-machine.ts'
 import { SimStore } from './sim-store.ts'
@@ -7,9 +11,9 @@ import { Timeline } from './timeline.ts'
 import { Truth } from './truth.ts'
 
 /** What happens in a world, beside its ordinary life. */
-export type Story = 'one machine' | 'deploys' | 'two at once' | 'rolled back'
+export type Story = 'one machine' | 'deploys' | 'two at once' | 'rolled back' | 'ledger lost'
 
-const STORIES: readonly Story[] = ['one machine', 'deploys', 'two at once', 'rolled back']
+const STORIES: readonly Story[] = ['one machine', 'deploys', 'two at once', 'rolled back', 'ledger lost']
 
 /** Everything that one seed decides: machines, stores, the ways between them, and their settings. */
 export class World {
@@ -40,7 +44,7 @@ export class World {
   }
 
   #makeStores(): SimStore[] {
-    const count = this.dice.pick([1, 2, 2, 3])
+    const count = this.story === 'ledger lost' ? 3 : this.dice.pick([1, 2, 2, 3])
     return Array.from({ length: count }, (_, index) => {
       const name = index === 0 ? 'ledger' : `follower${index}`
       const lags = this.dice.chance(0.2)
@@ -60,7 +64,8 @@ export class World {
       databasePath: DATABASE_PATH,
       targets: this.stores.map(({ url }) => ({ url, scheme: 'sim', parameters: {}, secrets: {} })),
       ledger: 'sim:/ledger',
-      durable: dice.chance(0.25) ? 'all' : 'ledger',
+      // Where the ledger itself may be lost, only what all targets hold is safe.
+      durable: this.story === 'ledger lost' || dice.chance(0.25) ? 'all' : 'ledger',
       copies: dice.chance(0.5) ? ['backup'] : [],
       intervalMs: dice.pick([20, 300, 1000]),
       startTimeoutMs: 10_000,
@@ -81,10 +86,22 @@ export class World {
   #makeMachine(index: number): SimMachine {
     const { dice, timeline, truth, settings, stores } = this
     const name = 'ABC'.charAt(index)
-    const routes = new Map(stores.map((store) => [store, { weather: { ...FAIR_WEATHER }, cut: 'no' } as Route]))
+    const routes = new Map(
+      stores.map((store) => [store, { weather: { ...FAIR_WEATHER }, cut: 'no' } as Route]),
+    )
     this.routes.push(...routes.values())
     const habits = { watchable: dice.chance(0.85), locksVisible: dice.chance(0.9) }
     const own = dice.fork(name)
-    return new SimMachine({ name, number: index + 1, timeline, truth, dice: own, habits, settings, stores, routes })
+    return new SimMachine({
+      name,
+      number: index + 1,
+      timeline,
+      truth,
+      dice: own,
+      habits,
+      settings,
+      stores,
+      routes,
+    })
   }
 }

@@ -92,22 +92,24 @@ function holdOldSnapshot(now) {
 }
 
 console.log('ready')
+// However slow the machine, every action has its turn.
+const LEAST_ROUNDS = 130
 const end = Date.now() + options.seconds * 1000
-for (let round = 1; Date.now() < end; round++) {
+for (let round = 1; Date.now() < end || round < LEAST_ROUNDS; round++) {
   transaction(() => insert.run((round * 37) % 2000))
   if (round % 5 === 0) transaction(() => update.run(round % 97))
   if (round % 60 === 0) transaction(() => trim.run())
   if (round % 40 === 0 && actions.has('rollback')) spillAndRollBack()
   if (round % 40 === 20) growByFreePages()
   if (round % 70 === 0 && actions.has('checkpoint')) checkpoint()
-  if (round % 90 === 0 && actions.has('vacuum')) attempt(() => database.exec('VACUUM'))
+  if (round % 60 === 0 && actions.has('vacuum')) attempt(() => database.exec('VACUUM'))
   if (round % 80 === 0 && actions.has('shrink')) grow()
   if (round % 80 === 40 && actions.has('shrink')) {
     transaction(() => database.exec('DELETE FROM load WHERE id <= (SELECT max(id) - 20 FROM load)'))
     attempt(() => database.exec('PRAGMA incremental_vacuum'))
   }
-  if (round % 150 === 0 && actions.has('page-size')) {
-    attempt(() => database.exec(`PRAGMA page_size=${pageSizes[(round / 150) % 4]}; VACUUM`))
+  if (round % 40 === 0 && actions.has('page-size')) {
+    attempt(() => database.exec(`PRAGMA page_size=${pageSizes[(round / 40) % 4]}; VACUUM`))
   }
   holdOldSnapshot(Date.now())
   if (options.pauseMs > 0) await pause(options.pauseMs)

@@ -183,6 +183,22 @@ export function keeperProcessId(databasePath: string): number {
   }
 }
 
+/** Every keeper of a database that lives, whether it holds the lock or not: the path is its only argument. */
+export function keepersOf(databasePath: string): number[] {
+  return fs
+    .readdirSync('/proc')
+    .map(Number)
+    .filter((id) => id > 0 && commandLine(id)[2] === databasePath && isAlive(id))
+}
+
+function commandLine(processId: number): string[] {
+  try {
+    return fs.readFileSync(`/proc/${processId}/cmdline`, 'utf8').split('\0')
+  } catch {
+    return []
+  }
+}
+
 /** A zombie counts as gone: whoever started it has not looked yet. */
 export function isAlive(processId: number): boolean {
   try {

@@ -105,7 +105,7 @@ export class CrashingMachine {
     if (this.crashed || this.#spared) return this.crashed
     this.changes += 1
     this.at = at
-    if (this.#crashAt({ number: this.changes, name, at })) this.crashNow()
+    if (this.#crashAt({ number: this.changes, name, at }) && !this.#spared) this.crashNow()
     return this.crashed
   }
 }
@@ -113,7 +113,10 @@ export class CrashingMachine {
 type Verb = (...given: unknown[]) => unknown
 
 /** The same object, with every call going through `call`. */
-function intercept<T extends object>(object: T, call: (name: string, verb: Verb, given: unknown[]) => unknown): T {
+function intercept<T extends object>(
+  object: T,
+  call: (name: string, verb: Verb, given: unknown[]) => unknown,
+): T {
   return new Proxy(object, {
     get(target, name) {
       const verb: unknown = Reflect.get(target, name)

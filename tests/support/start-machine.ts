@@ -159,7 +159,7 @@ export class TestMachine {
   }
 
   /** A whole life: start, the app's work (ends with a flush), a clean end. */
-  async live(work: (app: DatabaseSync, keeper: Keeper) => Promise<unknown> | void): Promise<StartReport> {
+  async live(work: (app: DatabaseSync, keeper: Keeper) => unknown): Promise<StartReport> {
     const { keeper, report } = await this.start()
     const app = this.openApp()
     await work(app, keeper)
@@ -176,14 +176,14 @@ export class TestMachine {
    * @param killedAt the change of the keeper that does not happen any more; without it the work goes to its end
    */
   async liveAndDie(
-    work: (app: DatabaseSync, keeper: Keeper) => Promise<unknown> | void,
+    work: (app: DatabaseSync, keeper: Keeper) => unknown,
     killedAt?: (change: Change) => boolean,
   ): Promise<void> {
     const life = new CrashingMachine(killedAt)
     const { keeper } = await this.start(life)
     const app = this.openApp()
     const killed = killedAt === undefined ? [] : [life.happened]
-    await Promise.race([work(app, keeper), ...killed])
+    await Promise.race([Promise.resolve(work(app, keeper)), ...killed])
     life.crashNow()
     const files = this.saveFiles()
     this.closeApp(app)
@@ -194,7 +194,9 @@ export class TestMachine {
   /** An app in a process of its own, killed in the middle of a transaction: leaves a hot journal. */
   async killInTransaction(): Promise<void> {
     const program = join(import.meta.dirname, 'start-hot-journal.mjs')
-    const child = spawn(process.execPath, [program, this.databasePath], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [program, this.databasePath], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     await once(child.stdout, 'data')
     child.kill('SIGKILL')
     await once(child, 'exit')
@@ -283,8 +285,8 @@ export class TestMachine {
   async photograph(): Promise<string> {
     const image = await fsp.mkdtemp(join(OTHER_DISK, 'kvar-photo-'))
     const options = { recursive: true, preserveTimestamps: true }
-    await fsp.cp(this.home, join(image, 'home'), options)
-    await fsp.cp(this.away, join(image, 'away'), options)
+    fs.cpSync(this.home, join(image, 'home'), options)
+    fs.cpSync(this.away, join(image, 'away'), options)
     return image
   }
 
@@ -292,7 +294,7 @@ export class TestMachine {
     const options = { recursive: true, preserveTimestamps: true }
     for (const [name, path] of [['home', this.home] as const, ['away', this.away] as const]) {
       await fsp.rm(path, { recursive: true, force: true })
-      await fsp.cp(join(image, name), path, options)
+      fs.cpSync(join(image, name), path, options)
     }
   }
 
@@ -318,7 +320,9 @@ export function folder(path: string) {
 
 /** Rows of a database file that nobody has open, after SQLite found it sound. */
 export function rowsOf(path: string): Rows {
-  const database = new DatabaseSync(path, { readOnly: !['-wal', '-journal'].some((suffix) => fs.existsSync(path + suffix)) })
+  const database = new DatabaseSync(path, {
+    readOnly: !['-wal', '-journal'].some((suffix) => fs.existsSync(path + suffix)),
+  })
   try {
     const { integrity_check: check } = database.prepare('PRAGMA integrity_check').get() as {
       integrity_check: string

@@ -11,6 +11,8 @@ export interface Scenario {
   rows: Rows
   /** Content that must be held as branches, one for each. */
   branches?: Rows[]
+  /** The same steps are made in another row, which is cut off at each of them: here it would tell nothing new. */
+  stepsAsIn?: string
 }
 
 export const ONE = row(1, 'midsummer')
@@ -93,6 +95,7 @@ const NOTHING_STORED: Scenario[] = [
     },
     action: 'restored-from-json',
     rows: [ONE, TWO],
+    stepsAsIn: 'database missing, the ledger empty, JSON and .backup of the same age: the JSON',
   },
   {
     name: 'database of zero bytes, the ledger empty, the JSON older: the .backup',
@@ -135,6 +138,7 @@ const LOCAL_EMPTY: Scenario[] = [
     },
     action: 'restored-from-log',
     rows: [ONE, TWO],
+    stepsAsIn: 'database missing, its WAL still there: head is restored, the WAL does not join it',
   },
   {
     name: 'database missing, its WAL still there: head is restored, the WAL does not join it',
@@ -157,6 +161,7 @@ const LOCAL_EMPTY: Scenario[] = [
     },
     action: 'restored-from-log',
     rows: [ONE, TWO],
+    stepsAsIn: 'no tables: head is restored',
   },
   {
     name: 'no tables: head is restored',
@@ -292,6 +297,7 @@ const LOCAL_CONTENT: Scenario[] = [
     action: 'diverged',
     rows: [ONE, TWO],
     branches: [[ONE, TWO, THREE]],
+    stepsAsIn: 'a stale database shipped with the image, no state: diverged',
   },
   {
     name: 'a stale database shipped with the image, no state: diverged',

@@ -18,7 +18,9 @@ const LINE_LENGTH = 100
 const text = embed(compile())
 if (!process.argv.includes('--check')) writeFileSync(PRODUCT, text)
 else if (readFileSync(PRODUCT, 'utf8') !== text) {
-  console.error('error: page-codec-wasm.ts was not made from page-codec.ts\nhint: run node packages/kvar/assembly/build.mjs')
+  console.error(
+    'error: page-codec-wasm.ts was not made from page-codec.ts\nhint: run node packages/kvar/assembly/build.mjs',
+  )
   process.exit(1)
 }
 
@@ -26,7 +28,9 @@ function compile() {
   const folder = mkdtempSync(join(tmpdir(), 'kvar-wasm-'))
   try {
     const product = join(folder, 'page-codec.wasm')
-    const { status } = spawnSync(process.execPath, [COMPILER, SOURCE, '-o', product, ...FLAGS], { stdio: 'inherit' })
+    const { status } = spawnSync(process.execPath, [COMPILER, SOURCE, '-o', product, ...FLAGS], {
+      stdio: 'inherit',
+    })
     if (status !== 0) process.exit(1)
     return readFileSync(product)
   } finally {

@@ -91,7 +91,13 @@ export function inflateFrames(source: usize, sourceEnd: usize, pageSize: i32, ta
 }
 
 /** The CRC of a row of frames: each one's first ten bytes, then its page as it is. */
-export function crcFrames(register: usize, source: usize, sourceEnd: usize, pageSize: i32, pages: usize): void {
+export function crcFrames(
+  register: usize,
+  source: usize,
+  sourceEnd: usize,
+  pageSize: i32,
+  pages: usize,
+): void {
   let state = load<u64>(register)
   while (source + PREFIX_BYTES <= sourceEnd) {
     state = crc64(state, source, PREFIX_BYTES)
@@ -112,9 +118,9 @@ export function inflate(source: usize, sourceBytes: i32, target: usize, size: i3
     if (read >= sourceEnd) return false
     const token = load<u8>(read++) as u32
     let length: usize = token >> 4
-    if (length == 15) {
+    if (length === 15) {
       let more: usize = 255
-      while (more == 255) {
+      while (more === 255) {
         if (read >= sourceEnd) return false
         more = load<u8>(read++)
         length += more
@@ -125,16 +131,16 @@ export function inflate(source: usize, sourceBytes: i32, target: usize, size: i3
     else copyApart(write, read, length, targetEnd, sourceEnd)
     read += length
     write += length
-    if (read == sourceEnd) break
+    if (read === sourceEnd) break
 
     if (sourceEnd - read < 2) return false
     const offset = load<u16>(read) as usize
     read += 2
-    if (offset == 0 || offset > write - target) return false
+    if (offset === 0 || offset > write - target) return false
     length = (token & 15) + MIN_MATCH
-    if ((token & 15) == 15) {
+    if ((token & 15) === 15) {
       let more: usize = 255
-      while (more == 255) {
+      while (more === 255) {
         if (read >= sourceEnd) return false
         more = load<u8>(read++)
         length += more
@@ -144,12 +150,10 @@ export function inflate(source: usize, sourceBytes: i32, target: usize, size: i3
     copyMatch(write, offset, length, targetEnd)
     write += length
   }
-  return write == targetEnd
+  return write === targetEnd
 }
 
 /** Sixteen bytes at a time while there is room behind both ends. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
 function copyApart(to: usize, from: usize, length: usize, toEnd: usize, fromEnd: usize): void {
   let done: usize = 0
   for (; done < length && to + done + 16 <= toEnd && from + done + 16 <= fromEnd; done += 16) {
@@ -159,8 +163,6 @@ function copyApart(to: usize, from: usize, length: usize, toEnd: usize, fromEnd:
 }
 
 /** Source and destination may overlap: then the last `offset` bytes repeat. */
-// @ts-ignore: a decorator of AssemblyScript
-@inline
 function copyMatch(to: usize, offset: usize, length: usize, toEnd: usize): void {
   const from = to - offset
   let done: usize = 0
@@ -168,7 +170,7 @@ function copyMatch(to: usize, offset: usize, length: usize, toEnd: usize): void 
     for (; done < length && to + done + 16 <= toEnd; done += 16) v128.store(to + done, v128.load(from + done))
   } else if (offset >= 8) {
     for (; done < length && to + done + 8 <= toEnd; done += 8) store<u64>(to + done, load<u64>(from + done))
-  } else if (offset == 1) {
+  } else if (offset === 1) {
     const byte = i8x16.splat(load<i8>(from))
     for (; done < length && to + done + 16 <= toEnd; done += 16) v128.store(to + done, byte)
   }
@@ -192,11 +194,15 @@ export function deflate(source: usize, length: i32, target: usize): i32 {
     const slot = slotOf(word)
     let match = load<i32>(slot) - base
     store<i32>(slot, base + position)
-    if (match < 0 || position - match > MAX_OFFSET || load<i32>(source + match) != word) {
+    if (match < 0 || position - match > MAX_OFFSET || load<i32>(source + match) !== word) {
       position += misses++ >> SKIP_BITS
       continue
     }
-    while (position > anchor && match > 0 && load<u8>(source + position - 1) == load<u8>(source + match - 1)) {
+    while (
+      position > anchor &&
+      match > 0 &&
+      load<u8>(source + position - 1) === load<u8>(source + match - 1)
+    ) {
       position--
       match--
     }
@@ -222,31 +228,25 @@ function reserveTable(length: i32): i32 {
   return base
 }
 
-// @ts-ignore: a decorator of AssemblyScript
-@inline
 function slotOf(word: i32): usize {
   return (((word * -1640531535) as u32) >> (32 - HASH_BITS)) << 2
 }
 
-// @ts-ignore: a decorator of AssemblyScript
-@inline
 function matchEnd(source: usize, match: i32, position: i32, length: i32): i32 {
   const limit = length - LAST_LITERALS
   while (position + 8 <= limit) {
     const difference = load<u64>(source + match) ^ load<u64>(source + position)
-    if (difference != 0) return position + (ctz(difference) as i32 >> 3)
+    if (difference !== 0) return position + ((ctz(difference) as i32) >> 3)
     match += 8
     position += 8
   }
-  while (position < limit && load<u8>(source + match) == load<u8>(source + position)) {
+  while (position < limit && load<u8>(source + match) === load<u8>(source + position)) {
     match++
     position++
   }
   return position
 }
 
-// @ts-ignore: a decorator of AssemblyScript
-@inline
 function writeLiterals(source: usize, from: i32, to: i32, out: usize, extraMatch: i32): usize {
   const length = to - from
   store<u8>(out++, (min(length, 15) << 4) | min(extraMatch, 15))

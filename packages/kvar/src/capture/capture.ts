@@ -199,11 +199,11 @@ export class Capture implements ChangeSink {
     const checksum = pageChecksum(pageNumber, image)
     if (table.get(pageNumber) === checksum) return
     table.set(pageNumber, checksum)
-    this.pending.set(pageNumber, owned ? image : image.slice())
+    this.pending.set(pageNumber, image, owned)
     this.sequence += 1
   }
 
-  /** A page of the captured state; undefined when the database has moved on and must be looked at again. */
+  /** A page of the captured state, valid until the next call; undefined when the database has moved on and must be looked at again. */
   readPage(pageNumber: number): Uint8Array | undefined {
     const held = this.pending.image(pageNumber)
     if (held !== undefined) return held

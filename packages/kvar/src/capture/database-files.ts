@@ -39,6 +39,12 @@ export class DatabaseFile {
     buffer.fill(0, count)
   }
 
+  /** The same for neighbouring pages, as many as the buffer holds. */
+  readPages(first: number, pageSize: number, buffer: Uint8Array): void {
+    const count = this.#file.readSync(buffer, (first - 1) * pageSize)
+    buffer.fill(0, count)
+  }
+
   /** False when the path was deleted, renamed or replaced since it was opened. */
   stillThere(): boolean {
     return this.#files.statSync(this.path)?.inode === this.inode

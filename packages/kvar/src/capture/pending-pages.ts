@@ -25,11 +25,12 @@ export class PendingPages {
     return this.#heldBytes >= this.#limitBytes
   }
 
-  set(pageNumber: number, image: Uint8Array): void {
+  /** @param owned false: the buffer will be used again, so what is kept is a copy */
+  set(pageNumber: number, image: Uint8Array, owned = true): void {
     const before = this.#images.get(pageNumber)
     if (before !== undefined) this.#heldBytes -= before.length
     const fits = this.#heldBytes + image.length <= this.#limitBytes
-    this.#images.set(pageNumber, fits ? image : undefined)
+    this.#images.set(pageNumber, fits ? (owned ? image : image.slice()) : undefined)
     if (fits) this.#heldBytes += image.length
   }
 

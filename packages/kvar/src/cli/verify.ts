@@ -48,9 +48,13 @@ async function verify(invocation: Invocation<VerifyOptions>): Promise<number> {
   const logs = new StoredLogs(settings, invocation.platform)
   if (logs.all.length === 0) throw noTarget()
   try {
+    // A keeper may be storing meanwhile. Whoever must not lag behind is listed after the one it is held
+    // against: followers after the notes of this machine, the ledger after the followers.
+    const noted = await readNotedVersions(settings, invocation.platform)
     const outcomes: TargetOutcome[] = []
-    for (const target of logs.all) outcomes.push(await checkTarget(invocation, settings, logs, target))
-    const found = await compareTargets(outcomes, await readNotedVersions(settings, invocation.platform))
+    for (const target of logs.all.toReversed())
+      outcomes.unshift(await checkTarget(invocation, settings, logs, target))
+    const found = await compareTargets(outcomes, noted)
     for (const finding of found) invocation.out.document({ event: 'finding', ...finding })
     return tell(invocation, outcomes)
   } finally {
@@ -75,7 +79,9 @@ async function checkTarget(
       ...{ onFinding, onProgress: progress.update },
     })
     progress.end()
-    if (options.restore === true) outcome.drill = await rehearseFrom(invocation, settings, logs, target)
+    // An empty log has nothing to rehearse: that it should not be empty is said by others.
+    if (options.restore === true && outcome.report.newestVersion > 0)
+      outcome.drill = await rehearseFrom(invocation, settings, logs, target)
     if (outcome.drill !== undefined) out.document({ event: 'drill', ...drillDocument(outcome.drill) })
   } catch (thrown) {
     progress.end()

@@ -17,7 +17,9 @@ const content = fc
   .array(
     fc.oneof(
       fc.uint8Array({ minLength: 1, maxLength: 40 }),
-      fc.tuple(fc.nat(255), fc.integer({ min: 1, max: 700 })).map(([byte, n]) => new Uint8Array(n).fill(byte)),
+      fc
+        .tuple(fc.nat(255), fc.integer({ min: 1, max: 700 }))
+        .map(([byte, n]) => new Uint8Array(n).fill(byte)),
       fc
         .tuple(fc.uint8Array({ minLength: 1, maxLength: 24 }), fc.integer({ min: 2, max: 60 }))
         .map(([part, n]) => Buffer.concat(Array.from({ length: n }, () => part))),
@@ -89,7 +91,9 @@ describe('WebAssembly and TypeScript agree', () => {
       pageCodec().crc(register, bytes.subarray(0, at))
       pageCodec().crc(register, bytes.subarray(at))
       expect(digest(register)).toBe(slowCrc(bytes))
-      expect(new Crc64().update(bytes.subarray(0, at)).update(bytes.subarray(at)).digest()).toBe(slowCrc(bytes))
+      expect(new Crc64().update(bytes.subarray(0, at)).update(bytes.subarray(at)).digest()).toBe(
+        slowCrc(bytes),
+      )
     })
     fc.assert(check, { numRuns: 60 })
   })
@@ -118,7 +122,8 @@ describe('a batch of frames', () => {
     const register = newRegister()
     pageCodec().crcJoin(register, result.register, 3 * (10 + 512))
     const expected = new Crc64()
-    for (const [i, page] of pages.entries()) expected.update(frame(i + 1, compressBlock(page)).subarray(0, 10)).update(page)
+    for (const [i, page] of pages.entries())
+      expected.update(frame(i + 1, compressBlock(page)).subarray(0, 10)).update(page)
     expect(digest(register)).toBe(expected.digest())
   })
 

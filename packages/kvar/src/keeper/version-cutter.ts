@@ -15,6 +15,7 @@ const MEMORY_BYTES = 32 * 1024 * 1024
 /** Pages encoded between two turns of the event loop. */
 const SLICE_BYTES = 4 * 1024 * 1024
 const READ_BYTES = 256 * 1024
+const WRITE_BYTES = 256 * 1024
 
 /** A version on its way to the ledger, and what the keeper has to note when it is there. */
 export interface PreparedVersion extends CutVersion {
@@ -103,7 +104,8 @@ class ByteSink {
   readonly #platform: Platform
   readonly #path: string | undefined
   readonly #file: OpenFile | undefined
-  readonly #chunks: Uint8Array[] = []
+  #chunks: Uint8Array[] = []
+  #chunkBytes = 0
   #sizeBytes = 0
 
   constructor(options: CutOptions, large: boolean) {
@@ -114,9 +116,17 @@ class ByteSink {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#file === undefined) this.#chunks.push(bytes)
-    else this.#file.writeSync(bytes, this.#sizeBytes)
+    this.#chunks.push(bytes)
+    this.#chunkBytes += bytes.length
     this.#sizeBytes += bytes.length
+    if (this.#file !== undefined && this.#chunkBytes >= WRITE_BYTES) this.#writeOut(this.#file)
+  }
+
+  /** A write a page would take as long as compressing it. */
+  #writeOut(file: OpenFile): void {
+    file.writeSync(Buffer.concat(this.#chunks), this.#sizeBytes - this.#chunkBytes)
+    this.#chunks = []
+    this.#chunkBytes = 0
   }
 
   discard(): undefined {
@@ -130,6 +140,7 @@ class ByteSink {
     if (this.#file === undefined || this.#path === undefined) {
       return { bytes: Buffer.concat(this.#chunks), sizeBytes, file: undefined }
     }
+    this.#writeOut(this.#file)
     this.#file.closeSync()
     return { bytes: fileBody(this.#path, sizeBytes, this.#platform), sizeBytes, file: this.#path }
   }

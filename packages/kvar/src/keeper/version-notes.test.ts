@@ -26,10 +26,17 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 const newStore = () => new StateStore(folder, systemPlatform)
 const loaded = async () => (await newStore().load())?.memory
 
-async function noteVersion(store: StateStore, version: number, ledgerUrl: string | null = 'folder:/srv/a'): Promise<void> {
+async function noteVersion(
+  store: StateStore,
+  version: number,
+  ledgerUrl: string | null = 'folder:/srv/a',
+): Promise<void> {
   const same = { version, databaseChecksum: String(version * 7919), nodeId: NODE }
   await store.note(memory, { kind: 'intent', ...same })
-  const position = { changeCounter: version, wal: { salt1: 1, salt2: 2, frameCount: version, checksum1: 3, checksum2: 4 } }
+  const position = {
+    changeCounter: version,
+    wal: { salt1: 1, salt2: 2, frameCount: version, checksum1: 3, checksum2: 4 },
+  }
   const times = { timestampMs: version * 1000, notedAtMs: version * 1001 }
   await store.note(memory, { kind: 'confirmed', ...same, ...times, position, ledgerUrl })
 }
@@ -50,7 +57,12 @@ describe('after a crash the memory is the newest one noted', () => {
         if (name === 'version') await noteVersion(store, memory.version + 1)
         else if (name === 'save') await store.save(memory)
         else if (name === 'intent') {
-          await store.note(memory, { kind: 'intent', version: memory.version + 1, databaseChecksum: '5', nodeId: NODE })
+          await store.note(memory, {
+            kind: 'intent',
+            version: memory.version + 1,
+            databaseChecksum: '5',
+            nodeId: NODE,
+          })
         } else {
           store.close()
           memory = (await loaded()) as KeeperMemory

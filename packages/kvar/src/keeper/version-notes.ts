@@ -90,8 +90,12 @@ export function replayNotes(memory: KeeperMemory, bytes: Uint8Array): void {
 }
 
 function parseRecord(record: Buffer, number: number): VersionNote | undefined {
-  const text = record.subarray(CHECKSUM_LENGTH + 1).toString().trimEnd()
-  if (text === '' || record.toString('latin1', 0, CHECKSUM_LENGTH) !== checksumOf(Buffer.from(text))) return undefined
+  const text = record
+    .subarray(CHECKSUM_LENGTH + 1)
+    .toString()
+    .trimEnd()
+  if (text === '' || record.toString('latin1', 0, CHECKSUM_LENGTH) !== checksumOf(Buffer.from(text)))
+    return undefined
   const parsed = JSON.parse(text) as { number: number; note: VersionNote }
   return parsed.number === number ? parsed.note : undefined
 }

@@ -25,7 +25,10 @@ const PAGE_SIZE = 4096
 const FIRST_PAGES = 1500
 const LATER_PAGES = 1400
 const alone: Platform = { ...systemPlatform, crews: undefined }
-const many: Platform = { ...systemPlatform, crews: { ...(systemPlatform.crews as Crews), worthwhileBytes: 0 } }
+const many: Platform = {
+  ...systemPlatform,
+  crews: { ...(systemPlatform.crews as Crews), worthwhileBytes: 0 },
+}
 
 let folder: string
 let log: VersionLog
@@ -50,10 +53,18 @@ function sumOf(some: Map<number, Uint8Array>): bigint {
 
 function header(version: number, pageCount: number): LtxHeader {
   const versions = { minVersion: version, maxVersion: version, timestampMs: 1_790_000_000_000 + version }
-  return { pageSize: PAGE_SIZE, pageCount, ...versions, nodeId: 1n, lineage: 2n, databaseChecksum: sumOf(pages) }
+  return {
+    pageSize: PAGE_SIZE,
+    pageCount,
+    ...versions,
+    nodeId: 1n,
+    lineage: 2n,
+    databaseChecksum: sumOf(pages),
+  }
 }
 
-const fileOf = (version: number) => join(folder, `target/ltx/0/${String(version).padStart(16, '0')}-${String(version).padStart(16, '0')}.ltx`)
+const fileOf = (version: number) =>
+  join(folder, `target/ltx/0/${String(version).padStart(16, '0')}-${String(version).padStart(16, '0')}.ltx`)
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'kvar-crew-'))
@@ -62,7 +73,8 @@ beforeAll(async () => {
   pages = new Map(Array.from({ length: FIRST_PAGES }, (_, i) => [i + 1, page(i + 1)]))
   await log.append(1, encodeLtx(header(1, FIRST_PAGES), pages), 1_790_000_000_001)
   const changed = new Map<number, Uint8Array>()
-  for (let pageNumber = 1; pageNumber <= LATER_PAGES; pageNumber += 1 + (pageNumber % 3)) changed.set(pageNumber, page(pageNumber + 77_777))
+  for (let pageNumber = 1; pageNumber <= LATER_PAGES; pageNumber += 1 + (pageNumber % 3))
+    changed.set(pageNumber, page(pageNumber + 77_777))
   for (const [pageNumber, image] of changed) pages.set(pageNumber, image)
   for (let pageNumber = LATER_PAGES + 1; pageNumber <= FIRST_PAGES; pageNumber++) pages.delete(pageNumber)
   await log.append(2, encodeLtx(header(2, LATER_PAGES), changed), 1_790_000_000_002)
@@ -82,7 +94,11 @@ async function restoreBy(platform: Platform, name: string, signal?: AbortSignal)
   return restoreToFile({ log, plan, path: join(folder, name), platform, ...(signal ? { signal } : {}) })
 }
 
-const errorOf = (work: Promise<unknown>) => work.then(() => undefined, (thrown: KvarError) => ({ code: thrown.code, message: thrown.message }))
+const errorOf = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (thrown: KvarError) => ({ code: thrown.code, message: thrown.message }),
+  )
 
 describe('a restore by many threads', { timeout: 90_000 }, () => {
   it('gives the same file and the same checksums as one thread', async () => {
@@ -99,7 +115,7 @@ describe('a restore by many threads', { timeout: 90_000 }, () => {
       for (let round = 0; round < 4; round++) {
         const bytes = Buffer.from(whole)
         const at = (round * 2_654_435_761) % bytes.length
-        bytes[at] = (bytes[at] as number) ^ (1 << round % 8)
+        bytes[at] = (bytes[at] as number) ^ (1 << (round % 8))
         writeFileSync(fileOf(version), bytes)
         const told = await errorOf(restoreBy(alone, 'one.db'))
         expect(told?.code, `bit of byte ${at}`).toMatch(/DAMAGED|FORMAT_TOO_NEW/)
@@ -126,9 +142,15 @@ describe('a restore by many threads', { timeout: 90_000 }, () => {
     bytes.fill(0, 5 * PAGE_SIZE, 6 * PAGE_SIZE)
     writeFileSync(path, bytes)
     const crew = startPageCrew(many, 1)
-    const sums = await checksumImage({ platform: many, path, pageSize: PAGE_SIZE, pageCount: LATER_PAGES }, undefined, crew)
+    const sums = await checksumImage(
+      { platform: many, path, pageSize: PAGE_SIZE, pageCount: LATER_PAGES },
+      undefined,
+      crew,
+    )
     await crew?.close()
-    expect(sums).toEqual(await checksumImage({ platform: alone, path, pageSize: PAGE_SIZE, pageCount: LATER_PAGES }))
+    expect(sums).toEqual(
+      await checksumImage({ platform: alone, path, pageSize: PAGE_SIZE, pageCount: LATER_PAGES }),
+    )
     expect(sums.databaseChecksum).not.toBe(sumOf(pages))
   })
 

@@ -1,5 +1,10 @@
+import {
+  damagedLtx,
+  LTX_BLOCK_SIZE_BYTES,
+  LTX_FRAME_HAS_SIZE,
+  LTX_FRAME_HEADER_BYTES,
+} from '../formats/ltx.ts'
 import { compressBound } from '../formats/lz4-block.ts'
-import { damagedLtx, LTX_BLOCK_SIZE_BYTES, LTX_FRAME_HAS_SIZE, LTX_FRAME_HEADER_BYTES } from '../formats/ltx.ts'
 import type { CrcRegister } from '../formats/page-codec.ts'
 import type { Crew } from '../platform/crew.ts'
 import type { Platform } from '../platform/platform.ts'
@@ -101,7 +106,13 @@ export class FrameBatches {
 
   #send(): void {
     const frames = this.#frames.buffer
-    const request = { path: this.#path, pageSize: this.#pageSize, frames, frameBytes: this.#used, count: this.#count }
+    const request = {
+      path: this.#path,
+      pageSize: this.#pageSize,
+      frames,
+      frameBytes: this.#used,
+      count: this.#count,
+    }
     const working = this.#crew.run({ kind: 'apply', ...request }, [frames])
     // The failure is seen when the batch's turn comes; until then it must not count as unhandled.
     working.catch(() => {})
@@ -114,7 +125,8 @@ export class FrameBatches {
 
   async #settleFirst(): Promise<void> {
     const result = await this.#underway.shift()
-    if (result?.kind === 'damaged') throw damagedLtx(this.#name, `page ${result.pageNumber} cannot be inflated`)
+    if (result?.kind === 'damaged')
+      throw damagedLtx(this.#name, `page ${result.pageNumber} cannot be inflated`)
     if (result?.kind !== 'applied') return
     this.#joined(result.register, result.coveredBytes)
     this.#spare.push(result.frames)

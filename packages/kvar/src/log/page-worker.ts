@@ -1,10 +1,16 @@
 import { lockPageNumber } from '../formats/database-header.ts'
 import { LTX_BLOCK_SIZE_BYTES, LTX_FRAME_HEADER_BYTES } from '../formats/ltx.ts'
-import { PageCodec } from '../formats/page-codec.ts'
 import { pageChecksum } from '../formats/page-checksum.ts'
+import { PageCodec } from '../formats/page-codec.ts'
 import { serve } from '../platform/crew.ts'
 import type { Files, OpenFile } from '../platform/files.ts'
-import { type ApplyRequest, BATCH_BYTES, type PageRequest, type PageResult, type SumRequest } from './page-crew.ts'
+import {
+  type ApplyRequest,
+  BATCH_BYTES,
+  type PageRequest,
+  type PageResult,
+  type SumRequest,
+} from './page-crew.ts'
 
 /*
  * The program of a crew's threads: pages from a version file into a database file, and the checksums
@@ -39,7 +45,8 @@ function apply(request: ApplyRequest, files: Files): PageResult {
   const { path, pageSize, count } = request
   const frames = new Uint8Array(request.frames, 0, request.frameBytes)
   const inflated = codec.inflateFrames(frames, pageSize, count)
-  if ('damagedFrame' in inflated) return { kind: 'damaged', pageNumber: pageNumbers(frames)[inflated.damagedFrame] ?? 0 }
+  if ('damagedFrame' in inflated)
+    return { kind: 'damaged', pageNumber: pageNumbers(frames)[inflated.damagedFrame] ?? 0 }
   const file = fileAt(path, 'write', files)
   let written = 0
   for (const [first, pages] of runs(pageNumbers(frames))) {

@@ -144,7 +144,11 @@ async function restoreOnce(options: RestoreToFileOptions): Promise<Checked> {
   }
 }
 
-async function applyFiles(options: RestoreToFileOptions, file: OpenFile, crew: PageCrew | undefined): Promise<LtxHeader> {
+async function applyFiles(
+  options: RestoreToFileOptions,
+  file: OpenFile,
+  crew: PageCrew | undefined,
+): Promise<LtxHeader> {
   const { log, plan, signal } = options
   const progress = { bytesDone: 0, bytesTotal: plan.totalBytes }
   const count = (bytes: number) => {
@@ -207,7 +211,9 @@ async function applyByCrew(work: {
       if (found === 'header') {
         writer.begin(parser.header, name)
         const { pageSize } = parser.header
-        batches = new FrameBatches(crew, { path, name, pageSize }, (register, bytes) => parser.joinFrames(register, bytes))
+        batches = new FrameBatches(crew, { path, name, pageSize }, (register, bytes) =>
+          parser.joinFrames(register, bytes),
+        )
       } else if (found === 'page') {
         writer.expect(parser.pageNumber)
         const full = batches?.add(parser.pageNumber, parser.block)

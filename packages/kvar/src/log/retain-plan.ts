@@ -71,9 +71,11 @@ export function planRetention(
   const latest = planRestore(files, { kind: 'latest' })
   const head = latest.version
   const points = pointsOf(files)
-  const reasons = reasonsToKeep(points, files, head, keep, marks, limits)
+  const slack = slackOf(files, head, limits)
+  const reasons = reasonsToKeep(points, slack, keep, marks)
   const promised = points.map(({ version }) => version).filter((version) => reasons.has(version))
-  const kept = new Set<LogFile>(latest.files)
+  const isFresh = (file: LogFile) => file.level === VERSION_LEVEL && file.maxVersion > slack
+  const kept = new Set<LogFile>([...latest.files, ...files.filter(isFresh)])
   const compact: CompactionStep[] = []
   const ways = new Ways(files)
   let from = 0
@@ -103,22 +105,28 @@ function pointsOf(files: LogFile[]): KeptPoint[] {
 
 function reasonsToKeep(
   points: KeptPoint[],
-  files: LogFile[],
-  head: number,
+  slack: number,
   keep: KeepSettings,
   marks: RetentionMarks,
-  limits: RetentionLimits,
 ): ReadonlySet<number> {
   const reasons = new Set(promisedVersions(points, keep).keys())
-  const snapshots = files.filter(isWhole).map((file) => file.maxVersion)
-  const generations = [...new Set(snapshots)].sort((a, b) => b - a)
-  // One generation of slack: above the newest snapshot but one every version keeps its own file.
-  const slack = Math.min(generations[1] ?? 0, head - limits.newestVersions)
   for (const { version } of points) {
     const isMarked = marks.named?.has(version) === true || marks.barriers?.has(version) === true
     if (version > slack || isMarked) reasons.add(version)
   }
   return reasons
+}
+
+/**
+ * Above this version each one keeps its own file: one snapshot generation of slack (LTX.md, rule 6), and the
+ * stated number. The number moves in steps, so that not every new version makes another range necessary.
+ */
+function slackOf(files: LogFile[], head: number, { newestVersions }: RetentionLimits): number {
+  const wholes = new Set(files.filter(isWhole).map((file) => file.maxVersion))
+  const generation = [...wholes].sort((a, b) => b - a)[1] ?? 0
+  const step = Math.max(1, newestVersions >> 1)
+  const counted = Math.floor((head - newestVersions) / step) * step
+  return Math.min(generation, counted)
 }
 
 /** Holds all pages, so that a restore can begin with it. */

@@ -49,6 +49,8 @@ describe('defaults', () => {
         targetTries: 6,
         targetTimeoutMs: 30_000,
         takeBackMs: 60_000,
+        drillAfterMs: 30_000,
+        scrubAfterMs: 10_000,
       },
     })
   })

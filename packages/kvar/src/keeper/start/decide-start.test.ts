@@ -55,22 +55,38 @@ const ROWS: Array<[string, Case, object]> = [
   ['empty, but a follower has versions', { ledger: 'follower' }, { kind: 'fill-ledger' }],
   ['missing or zero bytes', { content: 'none', state: 7 }, restore('empty')],
   ['no tables', { content: 'no-tables', state: 7 }, restore('empty')],
-  ['missing, no version anywhere, a copy', { content: 'none', ledger: 'empty', copies: true }, { kind: 'restore-copies' }],
+  [
+    'missing, no version anywhere, a copy',
+    { content: 'none', ledger: 'empty', copies: true },
+    { kind: 'restore-copies' },
+  ],
   ['missing, no version anywhere, no copy', { content: 'none', ledger: 'empty' }, { kind: 'nothing-yet' }],
   ['no tables, no version anywhere', { content: 'no-tables', ledger: 'empty' }, { kind: 'nothing-yet' }],
   ['damaged', { content: 'invalid', state: 7 }, restore('damaged', true)],
-  ['damaged, no version, a copy', { content: 'invalid', ledger: 'empty', copies: true }, { kind: 'restore-copies' }],
+  [
+    'damaged, no version, a copy',
+    { content: 'invalid', ledger: 'empty', copies: true },
+    { kind: 'restore-copies' },
+  ],
   ['damaged, no version, no copy', { content: 'invalid', ledger: 'empty' }, { kind: 'refuse-damaged' }],
   ['no rows, state = head', { content: 'no-rows', state: 7 }, keep('emptied')],
   ['no rows, no state', { content: 'no-rows' }, restore('empty')],
-  ['no rows, no version anywhere, a copy', { content: 'no-rows', ledger: 'empty', copies: true }, { kind: 'restore-copies' }],
+  [
+    'no rows, no version anywhere, a copy',
+    { content: 'no-rows', ledger: 'empty', copies: true },
+    { kind: 'restore-copies' },
+  ],
   ['no rows, no version anywhere, no copy', { content: 'no-rows', ledger: 'empty' }, { kind: 'adopt' }],
   [
     'no rows, without any target, emptied in our own memory',
     { content: 'no-rows', ledger: 'empty', copies: true, state: 3, withoutTargets: true },
     { kind: 'adopt' },
   ],
-  ['the .backup copied, state = head', { state: 7, local: { equalsBackupCopy: true } }, keep('backup-copied')],
+  [
+    'the .backup copied, state = head',
+    { state: 7, local: { equalsBackupCopy: true } },
+    keep('backup-copied'),
+  ],
   ['went back', { state: 7, local: { wentBack: true } }, restore('went-back', true)],
   [
     'went back to a version we know',
@@ -80,7 +96,11 @@ const ROWS: Array<[string, Case, object]> = [
   ['head was sent by us and never noted', { state: 6, intent: true }, { kind: 'adopt-own-head' }],
   ['equals head', { local: { equalsHead: true } }, { kind: 'go-on' }],
   ['state = head, content ahead', { state: 7 }, keep('ahead')],
-  ['the ledger lost its end, and its head was ours', { state: 9, ancestor: true, stateDiffers: true }, keep('ahead')],
+  [
+    'the ledger lost its end, and its head was ours',
+    { state: 9, ancestor: true, stateDiffers: true },
+    keep('ahead'),
+  ],
   ['state behind, content is its version', { state: 5, local: { equalsState: true } }, restore('moved-on')],
   ['state behind, content of its own', { state: 5 }, restore('diverged', true)],
   ['no state', {}, restore('diverged', true)],
@@ -117,7 +137,11 @@ const PAIRS: Array<[string, Case, object]> = [
     { state: 6, intent: true, local: { wentBack: true } },
     restore('went-back', true),
   ],
-  ['equals head beats everything', { state: 5, intent: true, local: { equalsHead: true, wentBack: true } }, { kind: 'go-on' }],
+  [
+    'equals head beats everything',
+    { state: 5, intent: true, local: { equalsHead: true, wentBack: true } },
+    { kind: 'go-on' },
+  ],
   [
     'equals head beats emptied on purpose',
     { content: 'no-rows', state: 7, local: { equalsHead: true } },
@@ -128,7 +152,11 @@ const PAIRS: Array<[string, Case, object]> = [
     { state: 9, ancestor: true, local: { wentBack: true } },
     restore('diverged', true),
   ],
-  ['a follower with versions beats rows of our own', { ledger: 'follower', copies: true }, { kind: 'fill-ledger' }],
+  [
+    'a follower with versions beats rows of our own',
+    { ledger: 'follower', copies: true },
+    { kind: 'fill-ledger' },
+  ],
 ]
 
 describe('two rows fit, the first wins', () => {
@@ -142,12 +170,25 @@ const yes = fc.boolean()
 const anyFacts: fc.Arbitrary<StartFacts> = fc
   .record({
     content: fc.constantFrom<LocalFacts['content']>('none', 'no-tables', 'no-rows', 'rows', 'invalid'),
-    local: fc.record({ equalsHead: yes, equalsState: yes, equalsBackupCopy: yes, equalsKnownVersion: yes, wentBack: yes }),
+    local: fc.record({
+      equalsHead: yes,
+      equalsState: yes,
+      equalsBackupCopy: yes,
+      equalsKnownVersion: yes,
+      wentBack: yes,
+    }),
     state: fc.option(fc.integer({ min: 0, max: 4 }), { nil: undefined }),
     stateDiffers: yes,
     ancestor: yes,
     withoutTargets: yes,
-    ledger: fc.constantFrom<number | 'empty' | 'follower' | 'unreachable'>(1, 2, 3, 'empty', 'follower', 'unreachable'),
+    ledger: fc.constantFrom<number | 'empty' | 'follower' | 'unreachable'>(
+      1,
+      2,
+      3,
+      'empty',
+      'follower',
+      'unreachable',
+    ),
     intent: yes,
     copies: yes,
   })
@@ -193,15 +234,19 @@ describe('whatever is found', () => {
     return !(versions && (decision.kind === 'nothing-yet' || decision.kind === 'adopt'))
   })
 
-  always('nobody starts empty beside a readable copy', ({ local, ledger, copies }, decision) =>
-    !(copies && isEmpty(local) && ledger.kind === 'empty' && decision.kind === 'nothing-yet'),
+  always(
+    'nobody starts empty beside a readable copy',
+    ({ local, ledger, copies }, decision) =>
+      !(copies && isEmpty(local) && ledger.kind === 'empty' && decision.kind === 'nothing-yet'),
   )
 
-  always('a ledger that does not answer decides nothing', ({ ledger }, decision) =>
-    (ledger.kind === 'unreachable') === (decision.kind === 'ledger-unreachable'),
+  always(
+    'a ledger that does not answer decides nothing',
+    ({ ledger }, decision) => (ledger.kind === 'unreachable') === (decision.kind === 'ledger-unreachable'),
   )
 
-  always('copies never replace rows', ({ local }, decision) =>
-    !(local.content === 'rows' && decision.kind === 'restore-copies'),
+  always(
+    'copies never replace rows',
+    ({ local }, decision) => !(local.content === 'rows' && decision.kind === 'restore-copies'),
   )
 })

@@ -1,13 +1,11 @@
 import { PageTable } from '../../capture/page-table.ts'
-import { type DatabaseHeader, lockPageNumber, parseDatabaseHeader } from '../../formats/database-header.ts'
-import { pageChecksum } from '../../formats/page-checksum.ts'
+import { type DatabaseHeader, parseDatabaseHeader } from '../../formats/database-header.ts'
 import { scanWal, type WalScan } from '../../formats/wal.ts'
-import type { OpenFile } from '../../platform/files.ts'
+import { startPageCrew } from '../../log/page-crew.ts'
+import { checksumImage } from '../../log/page-source.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { type KeeperMemory, saltsOf } from '../state-store.ts'
 
-/** Pages hashed between two turns of the event loop. */
-const SLICE_PAGES = 4096
 /** More new beginnings of a WAL since our last note are not believed: salts of another WAL are random. */
 const RESTARTS_LIMIT = 65_536
 
@@ -39,7 +37,7 @@ export async function readBareFiles(path: string, platform: Platform): Promise<B
       header,
       sizeBytes: facts.sizeBytes,
       modifiedAtMs: facts.modifiedAtMs,
-      table: await tableOfFile(file, header.pageSize, pageCount, platform),
+      table: await tableOfFile(path, header.pageSize, pageCount, platform),
       wal: scanFile(`${path}-wal`, platform),
       walModifiedAtMs: files.statSync(`${path}-wal`)?.modifiedAtMs ?? 0,
       hasJournal: (files.statSync(`${path}-journal`)?.sizeBytes ?? 0) > 0,
@@ -49,18 +47,15 @@ export async function readBareFiles(path: string, platform: Platform): Promise<B
   }
 }
 
-async function tableOfFile(file: OpenFile, pageSize: number, pageCount: number, platform: Platform) {
-  const table = new PageTable(pageSize, Math.max(pageCount, 1))
-  table.resize(pageCount)
-  const page = new Uint8Array(pageSize)
-  const lockPage = lockPageNumber(pageSize)
-  for (let pageNumber = 1; pageNumber <= pageCount; pageNumber++) {
-    if (pageNumber === lockPage) continue
-    page.fill(0, file.readSync(page, (pageNumber - 1) * pageSize))
-    table.set(pageNumber, pageChecksum(pageNumber, page))
-    if (pageNumber % SLICE_PAGES === 0) await platform.clock.turn()
+/** By many threads if the file is large. No SQLite connection of ours is open yet, so closing drops no lock. */
+async function tableOfFile(path: string, pageSize: number, pageCount: number, platform: Platform) {
+  const crew = startPageCrew(platform, pageCount * pageSize)
+  try {
+    const { pageChecksums } = await checksumImage({ platform, path, pageSize, pageCount }, undefined, crew)
+    return PageTable.of(pageSize, pageChecksums)
+  } finally {
+    await crew?.close()
   }
-  return table
 }
 
 function scanFile(path: string, platform: Platform): WalScan | undefined {

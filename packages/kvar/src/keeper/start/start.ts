@@ -286,7 +286,13 @@ async function startStale(context: StartContext, situation: Situation): Promise<
   if (!follows) forgetVersions(memory)
   memory.beganStale = true
   await context.store.save(memory)
-  const report = { action: 'stale', from: null, version: memory.version, restored: false, branch: null } as const
+  const report = {
+    action: 'stale',
+    from: null,
+    version: memory.version,
+    restored: false,
+    branch: null,
+  } as const
   const table = follows ? stateTable : undefined
   return { memory, found: undefined, head: undefined, table, stale: true, report }
 }

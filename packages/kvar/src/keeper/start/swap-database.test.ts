@@ -30,18 +30,33 @@ afterEach(async () => {
 /** The old database with its journal, wherever they are now: SQLite rolls the one back with the other. */
 function oldDatabase(): string {
   const places = [...machine.asideFolders(), machine.appFolder]
-  const here = places.map((place) => join(place, 'family.db')).filter((path) => fs.existsSync(`${path}-journal`))
+  const here = places
+    .map((place) => join(place, 'family.db'))
+    .filter((path) => fs.existsSync(`${path}-journal`))
   expect(here).toHaveLength(1)
   return here[0] as string
+}
+
+/** An app without Kvar that came now would find the old state, the new one or nothing: never a part. */
+function expectWhole(when: string): void {
+  const look = join(machine.home, 'look.db')
+  for (const suffix of ['', '-journal']) {
+    fs.rmSync(look + suffix, { force: true })
+    const path = machine.databasePath + suffix
+    if (fs.existsSync(path)) fs.copyFileSync(path, look + suffix)
+  }
+  if (fs.existsSync(look)) expect(rowsOf(look), when).toEqual([ONE, TWO])
 }
 
 async function swapUntil(k: number): Promise<CrashingMachine> {
   const life = new CrashingMachine(k)
   const { databasePath, statePath: stateFolder } = machine
   const newFile = join(stateFolder, 'restore.tmp')
-  await swapDatabase({ databasePath, stateFolder, newFile, platform: life.platform }).catch((thrown: Error) => {
-    if (!life.crashed) throw thrown
-  })
+  await swapDatabase({ databasePath, stateFolder, newFile, platform: life.platform }).catch(
+    (thrown: Error) => {
+      if (!life.crashed) throw thrown
+    },
+  )
   return life
 }
 
@@ -56,6 +71,7 @@ test('a crash before any change, then the next start: the new file in place, the
   for (let k = 1; ; k++) {
     await machine.bringBack(image)
     const life = await swapUntil(k)
+    expectWhole(life.at)
     if (!life.crashed) break
     const finished = await finishSwap({ databasePath, stateFolder, platform: systemPlatform })
     if (finished) unfinished += 1
@@ -74,7 +90,9 @@ test('a crash during the finishing of a crashed swap', async () => {
     // The database is moved aside, its journal is not.
     const moved = new CrashingMachine(({ at }) => /^rename .*family\.db-journal →/.test(at))
     const newFile = join(stateFolder, 'restore.tmp')
-    await expect(swapDatabase({ databasePath, stateFolder, newFile, platform: moved.platform })).rejects.toThrow()
+    await expect(
+      swapDatabase({ databasePath, stateFolder, newFile, platform: moved.platform }),
+    ).rejects.toThrow()
     expect(fs.existsSync(databasePath)).toBe(false)
     const again = new CrashingMachine(k)
     await finishSwap({ databasePath, stateFolder, platform: again.platform }).catch(() => undefined)
@@ -102,7 +120,9 @@ test('a whole start over a hot journal, cut off before any change, ends in the n
   const { databasePath, statePath: stateFolder } = machine
   const moved = new CrashingMachine(({ at }) => /^rename .*family\.db-journal →/.test(at))
   const newFile = join(stateFolder, 'restore.tmp')
-  await expect(swapDatabase({ databasePath, stateFolder, newFile, platform: moved.platform })).rejects.toThrow()
+  await expect(
+    swapDatabase({ databasePath, stateFolder, newFile, platform: moved.platform }),
+  ).rejects.toThrow()
   await machine.live(() => undefined)
   expect(machine.rows()).toEqual([ONE, TWO, THREE])
 })

@@ -191,7 +191,8 @@ class FolderTarget implements Target {
 
   /** A leftover harms nobody and goes an hour later; failing here would turn success into failure. */
   async #forget(temporary: string): Promise<void> {
-    if (this.#temporaries.delete(temporary)) await this.#platform.files.remove(temporary).catch(() => undefined)
+    if (this.#temporaries.delete(temporary))
+      await this.#platform.files.remove(temporary).catch(() => undefined)
   }
 
   async #writeWhole(
