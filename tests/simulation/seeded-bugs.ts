@@ -6,6 +6,7 @@ import { Copier } from '../../packages/kvar/src/keeper/copier.ts'
 import { FollowerTask } from '../../packages/kvar/src/keeper/follower-task.ts'
 import { Protector } from '../../packages/kvar/src/keeper/protector.ts'
 import { RecentVersions } from '../../packages/kvar/src/keeper/recent-versions.ts'
+import { ImageWriter } from '../../packages/kvar/src/log/image-writer.ts'
 import { VersionLog } from '../../packages/kvar/src/log/version-log.ts'
 import { SimDisk } from './sim-disk.ts'
 import { Timeline } from './timeline.ts'
@@ -155,15 +156,14 @@ export const SEEDED_BUGS: SeededBug[] = [
       ),
   },
   {
-    name: 'a start that lost its claim goes on all the same',
+    name: 'a restore leaves a page out',
     make: () =>
       patched(
-        Protector.prototype,
-        'begin',
+        ImageWriter.prototype,
+        'page',
         (former) =>
-          async function (this: Protector, deadlineMs) {
-            await former.call(this, deadlineMs)
-            return 'owner'
+          function (this: ImageWriter, pageNumber, page) {
+            if (pageNumber !== 2) former.call(this, pageNumber, page)
           },
       ),
   },

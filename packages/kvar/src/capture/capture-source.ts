@@ -18,6 +18,8 @@ export interface CaptureSource {
    * @param expected the page's checksum in that state
    */
   readPage(pageNumber: number, expected: bigint): Uint8Array | undefined
+  /** Whether nothing was committed since the last look. Cheap, and takes no lock. */
+  isUnchanged(): boolean
   /** Where in SQLite's files the captured state ends; kept to recognise a disk that went back. */
   position(): CapturePosition
   /** Called when nothing changed for a while: lets the app's own checkpoints pass. */

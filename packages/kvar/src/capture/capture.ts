@@ -215,6 +215,11 @@ export class Capture implements ChangeSink {
     return (await this.#source?.rest(this)) ?? 'resting'
   }
 
+  /** Whether the database still is what was captured last. */
+  isUnchanged(): boolean {
+    return this.#consistent && (this.#source?.isUnchanged() ?? false)
+  }
+
   position(): CapturePosition {
     return this.#source?.position() ?? { changeCounter: 0 }
   }

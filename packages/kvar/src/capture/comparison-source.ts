@@ -169,6 +169,11 @@ export class ComparisonSource implements CaptureSource {
     return pageChecksum(pageNumber, image) === expected ? image : undefined
   }
 
+  isUnchanged(): boolean {
+    const header = this.#file.header()
+    return this.#file.stillThere() && header?.changeCounter === this.#captured?.changeCounter
+  }
+
   position(): CapturePosition {
     return { changeCounter: this.#captured?.changeCounter ?? 0 }
   }

@@ -1,5 +1,5 @@
 import { assert } from '../errors.ts'
-import { addChecksum, subtractChecksum } from '../formats/page-checksum.ts'
+import { addChecksum, subtractChecksum, sumChecksums } from '../formats/page-checksum.ts'
 
 /**
  * The checksum of every page of one state of a database, and their sum: the database checksum.
@@ -23,9 +23,8 @@ export class PageTable {
   static of(pageSize: number, checksums: BigUint64Array): PageTable {
     const table = new PageTable(pageSize, Math.max(checksums.length, 1))
     table.resize(checksums.length)
-    checksums.forEach((checksum, index) => {
-      table.set(index + 1, checksum)
-    })
+    table.#checksums.set(checksums)
+    table.#databaseChecksum = sumChecksums(checksums)
     return table
   }
 

@@ -355,6 +355,13 @@ export class WalSource implements CaptureSource {
     this.#releasedUntilMs = this.#platform.clock.monotonicMs() + RELEASE_MS
   }
 
+  isUnchanged(): boolean {
+    if (this.#compareNext || !this.#sameFiles()) return false
+    const scan = scanWal(this.#wal.read, this.#position)
+    if (scan === undefined) return this.#position === undefined
+    return scan.commits === 0 && (scan.continued || this.#position === undefined)
+  }
+
   position(): CapturePosition {
     const changeCounter = this.#file.header()?.changeCounter ?? 0
     if (this.#position === undefined) return { changeCounter }

@@ -5,7 +5,14 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { addChecksum, pageChecksum, subtractChecksum } from './page-checksum.ts'
+import {
+  addChecksum,
+  BEFORE_PAGES_BYTES,
+  pageChecksum,
+  pageChecksumsOver,
+  subtractChecksum,
+  sumChecksums,
+} from './page-checksum.ts'
 
 function databaseChecksum(pages: Uint8Array[]): bigint {
   return pages.reduce((sum, page, index) => addChecksum(sum, pageChecksum(index + 1, page)), 0n)
@@ -54,4 +61,31 @@ it('carried along edit by edit equals the one computed anew', () => {
 it('stays within 64 bits', () => {
   expect(addChecksum(2n ** 64n - 1n, 2n)).toBe(1n)
   expect(subtractChecksum(1n, 2n)).toBe(2n ** 64n - 1n)
+})
+
+it('of many pages in one buffer are those of each page', () => {
+  const sizes = fc.constantFrom(512, 1024, 4096)
+  const check = fc.property(
+    sizes,
+    fc.integer({ min: 1, max: 2 ** 31 }),
+    fc.integer({ min: 0, max: 9 }),
+    (pageSize, first, count) => {
+      const buffer = Buffer.alloc(BEFORE_PAGES_BYTES + pageSize * count).map((_, i) => (i * first) >>> 7)
+      const expected = Array.from({ length: count }, (_, i) => {
+        const start = BEFORE_PAGES_BYTES + i * pageSize
+        return pageChecksum(first + i, buffer.slice(start, start + pageSize))
+      })
+      expect([...pageChecksumsOver(buffer, first, pageSize)]).toEqual(expected)
+    },
+  )
+  fc.assert(check, { numRuns: 50 })
+})
+
+it('of a whole table is the sum of all, however large they and their number are', () => {
+  const check = fc.property(fc.array(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })), (checksums) => {
+    expect(sumChecksums(BigUint64Array.from(checksums))).toBe(checksums.reduce(addChecksum, 0n))
+  })
+  fc.assert(check)
+  const many = new BigUint64Array(600_000).fill(2n ** 64n - 3n)
+  expect(sumChecksums(many)).toBe(BigInt.asUintN(64, (2n ** 64n - 3n) * 600_000n))
 })

@@ -146,6 +146,8 @@ function judge(facts: StatusFacts, targets: TargetStatus[], problem: KvarError |
   const waitsMs = protector?.unstored ? facts.nowMs - (protector.confirmedAtMs ?? facts.nowMs) : 0
   if (problem !== null && waitsMs > LATE_MS) return 'not-safe'
   if (state === 'starting' || problem !== null || waitsMs > LATE_MS) return 'late'
+  const nothingStored = protector?.unstored === true && protector.confirmedAtMs === undefined
+  if (nothingStored) return 'late'
   return targets.some((target) => target.version < (protector?.memory.version ?? 0)) ? 'late' : 'safe'
 }
 

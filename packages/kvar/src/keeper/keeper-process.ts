@@ -225,13 +225,12 @@ export class KeeperProcess {
 
   /** The client's changes are stored before it hears the answer. */
   async #leave(client: Client): Promise<{ left: string | null }> {
-    const others = [...this.#clients].some((other) => other !== client && other.greeted)
+    const others = [...this.#clients].some((other) => other !== client && needsUs(other))
     if (others || this.#keeper === undefined) {
       await this.#keeper?.flush()
       return { left: null }
     }
     const left = await this.#closeKeeper(LEAVE_MS)
-    send(client, { event: 'tell', data: 'left' })
     this.#platform.clock.startTimer(0, () => void this.#close(0, 0))
     return { left: left ?? null }
   }
@@ -260,10 +259,10 @@ export class KeeperProcess {
   }
 
   #leaveIfAlone(delayMs: number): void {
-    if ([...this.#clients].some((client) => client.greeted) || this.#closing) return
+    if ([...this.#clients].some(needsUs) || this.#closing) return
     this.#leaving?.cancel()
     this.#leaving = this.#platform.clock.startTimer(delayMs, () => {
-      const alone = ![...this.#clients].some((client) => client.greeted)
+      const alone = ![...this.#clients].some(needsUs)
       if (alone) void this.#close(LEAVE_MS, 0)
     })
   }
@@ -296,6 +295,11 @@ export class KeeperProcess {
     this.#lock.release()
     this.#ends.exit(unfinished === undefined ? code : 3)
   }
+}
+
+/** Somebody who only watches does not keep a keeper alive whose app has gone. */
+function needsUs(client: Client): boolean {
+  return client.greeted && !(client.role === 'tool' && client.watching)
 }
 
 function send(client: Client, line: KeeperLine): void {

@@ -29,6 +29,8 @@ import { StateStore } from './state-store.ts'
 import type { KeeperState, KeeperStatus, StartReport } from './status.ts'
 import { TargetSet } from './target-set.ts'
 
+/** How often an app may commit between the last flush and the moment its database is replaced. */
+const REPLACE_TRIES = 100
 /** How often a start is made anew because another keeper appended in between. */
 const START_LIMIT = 50
 
@@ -230,14 +232,28 @@ export class Keeper {
     const protector = this.#running
     const { databasePath } = this.#settings
     try {
-      const { version: previousVersion } = await protector.flush()
-      // Without force nothing is replaced that has rows.
-      const isOnlyHere = force && protector.log === undefined
-      const aside = isOnlyHere ? await keepAside(databasePath, protector.loop, this.#platform) : null
-      const pageSize = protector.loop.capture.table?.pageSize
-      await replaceContent({ databasePath, newFile: scratch, force, pageSize, platform: this.#platform })
-      const { version } = await protector.flush()
-      return { version, previousVersion, aside }
+      for (let tries = 0; tries < REPLACE_TRIES; tries++) {
+        const { version: previousVersion } = await protector.flush()
+        // Without force nothing is replaced that has rows.
+        const isOnlyHere = force && protector.log === undefined
+        const aside = isOnlyHere ? await keepAside(databasePath, protector.loop, this.#platform) : null
+        const { capture } = protector.loop
+        const replaced = await replaceContent({
+          databasePath,
+          newFile: scratch,
+          force,
+          pageSize: capture.table?.pageSize,
+          // A database that is not there holds nothing that could be lost.
+          isStored: () => !protector.present || (!protector.unstored && capture.isUnchanged()),
+          platform: this.#platform,
+        })
+        if (replaced === 'moved-on') continue
+        const { version } = await protector.flush()
+        return { version, previousVersion, aside }
+      }
+      throw new KvarError('HELD', `Cannot restore into "${databasePath}": the app commits without a pause`, {
+        hint: 'stop the app for a moment and try again; nothing was changed',
+      })
     } finally {
       await this.#platform.files.remove(scratch)
     }

@@ -14,6 +14,7 @@ const BUSY_PAUSE_MS = 25
  * app that has the file open would go on writing into the old one and lose everything silently.
  *
  * @param options.force replace a database that has rows
+ * @returns `moved-on` when the app committed something that is not stored yet: nothing was changed
  * @throws KvarError `WOULD_OVERWRITE` without force, `HELD` when the app never leaves a gap
  */
 export async function replaceContent(options: {
@@ -22,9 +23,11 @@ export async function replaceContent(options: {
   force: boolean
   /** The live database's page size, known from capture: its file must not be opened and closed here. */
   pageSize: number | undefined
+  /** Whether everything that the database holds is in the log: asked while nobody else can write. */
+  isStored: () => boolean
   platform: Platform
-}): Promise<void> {
-  const { databasePath, newFile, force, platform } = options
+}): Promise<'done' | 'moved-on'> {
+  const { databasePath, newFile, force, isStored, platform } = options
   if (
     !force &&
     platform.files.statSync(databasePath) !== undefined &&
@@ -40,7 +43,7 @@ export async function replaceContent(options: {
   const { clock } = platform
   for (const untilMs = clock.monotonicMs() + BUSY_LIMIT_MS; ; await sleep(clock, BUSY_PAUSE_MS)) {
     try {
-      return await overwriteThroughSqlite(newFile, databasePath)
+      return await overwriteThroughSqlite(newFile, databasePath, isStored)
     } catch (thrown) {
       const busy = sqliteErrorCode(thrown) === 5 || /locked|busy/i.test((thrown as Error).message)
       if (!busy) throw thrown

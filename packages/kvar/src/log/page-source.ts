@@ -1,5 +1,5 @@
 import { lockPageNumber } from '../formats/database-header.ts'
-import { addChecksum, pageChecksum } from '../formats/page-checksum.ts'
+import { addChecksum, pageChecksum, sumChecksums } from '../formats/page-checksum.ts'
 import { sleep } from '../platform/clock.ts'
 import type { OpenFile } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
@@ -49,7 +49,7 @@ export async function checksumImage(
 ): Promise<{ databaseChecksum: bigint; pageChecksums: BigUint64Array }> {
   if (crew !== undefined) {
     const pageChecksums = await sumByCrew(crew, image, () => throwIfCancelled(signal))
-    return { databaseChecksum: pageChecksums.reduce(addChecksum, 0n), pageChecksums }
+    return { databaseChecksum: sumChecksums(pageChecksums), pageChecksums }
   }
   const pageChecksums = new BigUint64Array(image.pageCount)
   let databaseChecksum = 0n

@@ -1,6 +1,6 @@
 import { lockPageNumber } from '../formats/database-header.ts'
 import { LTX_BLOCK_SIZE_BYTES, LTX_FRAME_HEADER_BYTES } from '../formats/ltx.ts'
-import { pageChecksum } from '../formats/page-checksum.ts'
+import { BEFORE_PAGES_BYTES, pageChecksumsOver } from '../formats/page-checksum.ts'
 import { PageCodec } from '../formats/page-codec.ts'
 import { serve } from '../platform/crew.ts'
 import type { Files, OpenFile } from '../platform/files.ts'
@@ -76,13 +76,12 @@ function* runs(numbers: number[]): Generator<[number, number]> {
 /** A file that ends early is read as zeros: the checksum then tells, not the length. */
 function sum({ path, pageSize, first, count }: SumRequest, files: Files): PageResult {
   const file = fileAt(path, 'read', files)
-  if (buffer.length !== count * pageSize) buffer = new Uint8Array(count * pageSize)
-  buffer.fill(0, file.readSync(buffer, (first - 1) * pageSize))
+  const neededBytes = BEFORE_PAGES_BYTES + count * pageSize
+  if (buffer.length !== neededBytes) buffer = new Uint8Array(neededBytes)
+  const pages = buffer.subarray(BEFORE_PAGES_BYTES)
+  pages.fill(0, file.readSync(pages, (first - 1) * pageSize))
+  const checksums = pageChecksumsOver(buffer, first, pageSize)
   const lockPage = lockPageNumber(pageSize)
-  const checksums = new BigUint64Array(count)
-  for (let i = 0; i < count; i++) {
-    if (first + i === lockPage) continue
-    checksums[i] = pageChecksum(first + i, buffer.subarray(i * pageSize, (i + 1) * pageSize))
-  }
+  if (lockPage >= first && lockPage < first + count) checksums[lockPage - first] = 0n
   return { kind: 'sums', checksums }
 }

@@ -51,16 +51,34 @@ export function sqliteErrorCode(thrown: unknown): number | undefined {
  *
  * @param source path of a database nobody writes to
  * @param destination path of the live database; keeps its journal mode
+ * @param isStillWhatWasStored asked once, while nobody else can write: false stops and changes nothing
  */
-export async function overwriteThroughSqlite(source: string, destination: string): Promise<void> {
+export async function overwriteThroughSqlite(
+  source: string,
+  destination: string,
+  isStillWhatWasStored: () => boolean,
+): Promise<'done' | 'moved-on'> {
   const database = openSqlite(source, { mode: 'immutable' })
+  let [steps, movedOn] = [0, false]
+  const progress = () => {
+    // From the first page on the destination is locked for writing: what it holds now is what is replaced.
+    movedOn = steps++ === 0 && !isStillWhatWasStored()
+    if (movedOn) throw new Error('the destination moved on')
+  }
   try {
-    // All pages in one step: the shortest time for which the app is locked out.
-    await backup(database, destination, { rate: 2 ** 31 - 1 })
+    const { page_count: pages } = database.prepare('PRAGMA page_count').get() as { page_count: number }
+    // At least two steps, or nobody would be asked; few, because the app is locked out meanwhile.
+    await backup(database, destination, { rate: Math.max(1, Math.floor((pages - 1) / STEPS)), progress })
+    return 'done'
+  } catch (thrown) {
+    if (movedOn) return 'moved-on'
+    throw thrown
   } finally {
     database.close()
   }
 }
+
+const STEPS = 16
 
 /** Rewrites a private database file with another page size. */
 export function changePageSize(path: string, pageSize: number): void {

@@ -1,6 +1,8 @@
 import { basename, dirname, join } from 'node:path'
+import { KvarError } from '../../errors.ts'
 import { writeFileAtomically } from '../../platform/files.ts'
 import type { Platform } from '../../platform/platform.ts'
+import { processesHolding } from '../../platform/processes.ts'
 import { beforeRestoreFolder } from '../../settings/names.ts'
 
 /**
@@ -16,6 +18,7 @@ import { beforeRestoreFolder } from '../../settings/names.ts'
  */
 export async function swapDatabase(options: SwapOptions): Promise<string | undefined> {
   const { databasePath, platform } = options
+  assertNobodyHolds(databasePath)
   const aside = beforeRestoreFolder(databasePath, platform.clock.nowMs())
   const intent: SwapIntent = { newFile: options.newFile, aside }
   const intentPath = join(options.stateFolder, INTENT_NAME)
@@ -41,10 +44,21 @@ export async function moveAside(
   suffixes: string[],
   platform: Platform,
 ): Promise<string> {
+  assertNobodyHolds(databasePath)
   const aside = beforeRestoreFolder(databasePath, platform.clock.nowMs())
   await moveFiles(databasePath, suffixes, aside, platform)
   await platform.files.syncFolder(dirname(databasePath))
   return aside
+}
+
+/** Whoever has the file open would go on writing into the one that is moved away, and lose it all silently. */
+function assertNobodyHolds(databasePath: string): void {
+  const [holder] = processesHolding(databasePath)
+  if (holder === undefined) return
+  throw new KvarError('HELD', `Cannot restore "${databasePath}": process ${holder} has it open`, {
+    hint: 'stop that process, or let the app open the database only after Kvar has started',
+    data: { processId: holder },
+  })
 }
 
 export const SIDE_FILES = ['-journal', '-wal', '-shm']
