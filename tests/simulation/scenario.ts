@@ -1,5 +1,8 @@
+import { newestReachable, newestVersion } from '../../packages/kvar/src/log/restore-plan.ts'
 import type { SimMachine } from './sim-machine.ts'
+import type { SimStore } from './sim-store.ts'
 import { FAIR_WEATHER, type NetworkWeather } from './sim-target.ts'
+import { logFile } from './truth.ts'
 import type { World } from './world.ts'
 
 /** How long the bad times last, in the world's time. */
@@ -31,8 +34,16 @@ export async function badTimes(world: World): Promise<void> {
 async function loseLedger(world: World): Promise<void> {
   for (const machine of world.machines) machine.crash()
   await world.timeline.run(FOUL_WEATHER.longestMs * 2)
+  // A follower whose filling was cut off tells every reader so until a keeper goes on with it: together
+  // with a lost ledger that needs a person.
+  if (!world.followers.every(isReadable)) return
   world.timeline.note('the ledger is lost')
   world.truth.ledgerLost(world.followers)
+}
+
+function isReadable(store: SimStore): boolean {
+  const files = [...store.objects.keys()].flatMap((key) => logFile(key) ?? [])
+  return files.length === 0 || newestReachable(files, newestVersion(files)) === newestVersion(files)
 }
 
 /** The bad times: machines come and go, networks fail, clocks jump. */

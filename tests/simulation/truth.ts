@@ -1,4 +1,5 @@
 import { parseLtxHeader, parseLtxName } from '../../packages/kvar/src/formats/ltx.ts'
+import type { LogFile } from '../../packages/kvar/src/log/log-layout.ts'
 import { type Content, databaseChecksum, encode } from './model-database.ts'
 import type { SimStore, StoreWitness } from './sim-store.ts'
 
@@ -132,8 +133,10 @@ export function headOf(store: SimStore): number {
   return newest
 }
 
-function logFile(key: string): { level: number; maxVersion: number } | undefined {
+/** A key as the product's planner of restores knows its files; sizes and times do not matter here. */
+export function logFile(key: string): LogFile | undefined {
   const match = /^ltx\/(\d)\/(.+)$/.exec(key)
   const range = match === null ? undefined : parseLtxName(match[2] as string)
-  return range === undefined ? undefined : { level: Number(match?.[1]), maxVersion: range.maxVersion }
+  if (range === undefined) return undefined
+  return { key, level: Number(match?.[1]), ...range, sizeBytes: 0, modifiedAtMs: 0 }
 }

@@ -6,24 +6,22 @@ import { lineageNumber } from '../log/lineage.ts'
 import type { VersionInfo, VersionLog } from '../log/version-log.ts'
 import { sleep } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
-import { hostName } from '../platform/processes.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { Appender, fencedError, QUEUE_LIMIT } from './appender.ts'
 import { branchOfLive } from './branch-of-live.ts'
 import { CaptureLoop } from './capture-loop.ts'
 import { Copier, type VersionImage } from './copier.ts'
 import { CutSchedule } from './cut-schedule.ts'
-import { FollowerTask } from './follower-task.ts'
+import type { FollowerTask } from './follower-task.ts'
 import { HeadRecord } from './head-record.ts'
 import { writeImage } from './image-writer.ts'
-import { LogKeeping } from './log-keeping.ts'
-import { RecentVersions } from './recent-versions.ts'
+import { Places } from './places.ts'
 import { SelfChecks } from './self-checks.ts'
 import type { Started } from './start/start.ts'
 import { type KeeperMemory, type StateStore, saltsOf } from './state-store.ts'
 import { waitForTakeBack } from './take-back.ts'
 import { adoptLog, claimVersion, notTaken } from './take-log.ts'
-import type { TargetInUse, TargetSet } from './target-set.ts'
+import type { TargetSet } from './target-set.ts'
 import { cutVersion, type PreparedVersion } from './version-cutter.ts'
 import { Waiters } from './waiters.ts'
 
@@ -47,7 +45,8 @@ export class Protector {
   readonly memory: KeeperMemory
   readonly loop: CaptureLoop
   readonly copier: Copier
-  readonly followers: FollowerTask[]
+  /** Where versions go; undefined without targets, or as long as they have not answered. */
+  readonly places: Places | undefined
   readonly appender: Appender | undefined
   readonly checks: SelfChecks
   problem: KvarError | undefined
@@ -58,13 +57,10 @@ export class Protector {
   fencedBy: KvarError | undefined
   branch: string | undefined
   readonly #options: ProtectorOptions
-  readonly #recent: RecentVersions
   readonly #waiters = new Waiters()
   readonly #head: HeadRecord
   readonly #schedule: CutSchedule
   #durableSequence = 0
-  /** By the target's URL, the ledger among them. */
-  readonly #keepings = new Map<string, LogKeeping>()
   #closing = false
   /** A version cut before the log is adopted would bear the wrong lineage, and nobody would wait for it. */
   #mayCut = false
@@ -82,7 +78,6 @@ export class Protector {
       nodeId: options.nodeId,
       ledgerUrl: targets.ledger?.url,
     })
-    this.#recent = new RecentVersions(settings.limits.outboxBytes)
     const path = settings.databasePath
     const capture = new Capture({
       path,
@@ -109,10 +104,11 @@ export class Protector {
         ? undefined
         : this.#makeAppender(new Ledger(started.found.log, started.head))
     this.checks = this.#makeChecks()
-    const ledgerLog = started.found?.log
-    this.followers = targets.followers.flatMap((target) =>
-      ledgerLog === undefined ? [] : [this.#makeFollower(target, ledgerLog)],
-    )
+    this.places = started.found === undefined ? undefined : this.#makePlaces(started.found.log)
+  }
+
+  get followers(): FollowerTask[] {
+    return this.places?.followers ?? []
   }
 
   /** Takes the log over, then goes on by itself. `lost`: another keeper was faster, start anew. */
@@ -211,8 +207,7 @@ export class Protector {
       this.present || this.memory.version === 0
         ? []
         : ['The database file is missing; its newest version is stored.']
-    const ofLogs = [...this.#keepings.values()].flatMap((keeping) => keeping.notes())
-    return [...missing, ...this.checks.notes(), ...ofLogs]
+    return [...missing, ...this.checks.notes(), ...(this.places?.notes() ?? [])]
   }
 
   get pendingPages(): number {
@@ -288,7 +283,7 @@ export class Protector {
     } catch (thrown) {
       this.#setProblem(toKvarError(thrown))
     }
-    if (version.bytes instanceof Uint8Array) this.#recent.add(version.version, version.bytes)
+    this.places?.remember(version)
     if (version.file !== undefined) await platform.files.remove(version.file)
     this.confirmedAtMs = platform.clock.nowMs()
     this.#durableSequence = Math.max(this.#durableSequence, version.sequence)
@@ -300,54 +295,7 @@ export class Protector {
   }
 
   #followLedger(): void {
-    const version = this.appender?.ledger.confirmed ?? 0
-    const { ledger } = this.#options.targets
-    if (ledger !== undefined && this.appender !== undefined) this.#keepingOf(ledger).confirmed(version)
-    for (const follower of this.followers) follower.follow(version)
-  }
-
-  #makeFollower(target: TargetInUse, ledgerLog: VersionLog): FollowerTask {
-    const { settings, platform, store, nodeId } = this.#options
-    return new FollowerTask({
-      target,
-      ledgerLog,
-      platform,
-      scratchPath: store.path(`follower-${settings.targets.indexOf(target.setting)}.tmp`),
-      nodeId,
-      host: hostName(),
-      catchUpVersions: settings.limits.catchUpVersions,
-      recent: (version) => this.#recent.get(version),
-      changed: () => {
-        this.#waiters.check()
-        this.#keepFollower(target)
-        this.#options.changed()
-      },
-    })
-  }
-
-  #keepFollower(target: TargetInUse): void {
-    const follower = this.followers.find((one) => one.target === target)
-    if (follower !== undefined && follower.problem === undefined)
-      this.#keepingOf(target).confirmed(follower.confirmed)
-  }
-
-  /** Each target's log is kept small by itself, out of its own files. */
-  #keepingOf(target: TargetInUse): LogKeeping {
-    const { settings, platform, store, targets } = this.#options
-    const known = this.#keepings.get(target.url)
-    if (known !== undefined) return known
-    const keeping = new LogKeeping({
-      url: target.url,
-      log: async () => (target === targets.ledger && this.log) || target.log(),
-      keep: settings.keep,
-      platform,
-      scratchPath: store.path(`keeping-${settings.targets.indexOf(target.setting)}.tmp`),
-      recent: (version) => this.#recent.get(version),
-      imagesComing: settings.copies.length > 0,
-      changed: this.#options.changed,
-    })
-    this.#keepings.set(target.url, keeping)
-    return keeping
+    this.places?.follow(this.appender?.ledger.confirmed ?? 0)
   }
 
   /** Somebody else appended where we meant to: at start we begin anew, later they may go away again. */
@@ -412,6 +360,17 @@ export class Protector {
     })
   }
 
+  #makePlaces(ledgerLog: VersionLog): Places {
+    const { settings, platform, store, targets, nodeId, changed } = this.#options
+    return new Places({
+      ...{ settings, platform, store, targets, nodeId, ledgerLog },
+      changed: () => {
+        this.#waiters.check()
+        changed()
+      },
+    })
+  }
+
   #makeChecks(): SelfChecks {
     const { settings, platform, store, targets, started } = this.#options
     const { ledger } = targets
@@ -446,7 +405,7 @@ export class Protector {
       saveMemory: () => store.save(this.memory),
       makeImage: (path) => this.#imageOfVersion(path),
       imagePath: store.path('image.tmp'),
-      useImage: (image) => this.#storeSnapshot(image),
+      useImage: async (image) => this.places?.offer(image),
       changed: this.#options.changed,
     })
   }
@@ -472,11 +431,6 @@ export class Protector {
         return { ...image, version, timeMs: timestampMs, sequence: capture.sequence }
       },
     })
-  }
-
-  /** The image of a version that a target has confirmed may become its snapshot there. */
-  async #storeSnapshot(image: VersionImage): Promise<void> {
-    for (const keeping of this.#keepings.values()) await keeping.offer(image)
   }
 
   #setProblem(error: KvarError | undefined): void {
@@ -505,8 +459,7 @@ export class Protector {
     await this.checks.stop()
     this.#schedule.stop()
     this.appender?.stop()
-    for (const follower of this.followers) follower.stop()
-    await Promise.all([...this.#keepings.values()].map((keeping) => keeping.stop()))
+    await this.places?.stop()
     await this.copier.stop()
     await this.loop.stop()
     this.loop.capture.close()
@@ -526,7 +479,7 @@ export class Protector {
   async close(deadlineMs: number): Promise<string | undefined> {
     this.#closing = true
     void this.checks.stop()
-    for (const keeping of this.#keepings.values()) void keeping.stop()
+    void this.places?.stopKeeping()
     const late = sleep(this.#options.platform.clock, deadlineMs).then(() => 'late' as const)
     const work = this.#lastWork().catch((thrown) => toKvarError(thrown).message)
     const outcome = await Promise.race([work, late])

@@ -1,4 +1,4 @@
-import { KvarError } from '../errors.ts'
+import { assert, KvarError } from '../errors.ts'
 import { parseLtxHeader } from '../formats/ltx.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { KeepSettings } from '../settings/keeper-settings.ts'
@@ -182,12 +182,15 @@ export class Retention {
   async #make(step: CompactionStep, known: Listed, signal?: AbortSignal): Promise<void> {
     const { limits: _, ...inputs } = this.#options
     const made = await storeCompaction({ ...inputs, step, ...passing(signal) })
+    // A step that changes nothing would be planned again, for ever.
     if (made.kind === 'barrier') {
+      assert(!this.#barriers.has(made.version), `a range across version ${made.version} is planned twice`)
       this.#barriers.add(made.version)
       return
     }
     const times = made.headers.map(([file, header]) => this.#source.confirm(file, header.timestampMs))
-    if (!known.files.some(({ key }) => key === made.file.key)) known.files.push(made.file)
+    assert(!known.files.some(({ key }) => key === made.file.key), `"${made.file.key}" is made twice`)
+    known.files.push(made.file)
     // Wrong times made this step; nothing was lost by it, and the next plan rests on the headers.
     if (times.includes(false)) this.forget()
   }
