@@ -240,15 +240,15 @@ describe('the JSON of the Python app', () => {
     expect(JSON.parse(fs.readFileSync(jsonPath, 'utf8')).kvar).toBeDefined()
   })
 
-  test('that cannot be read is set aside, whole', async () => {
+  test('that cannot be read, and is all there is, stops the start and stays whole', async () => {
     const jsonPath = `${machine.databasePath}.json`
     fs.writeFileSync(jsonPath, fs.readFileSync(golden, 'utf8').slice(0, 5000))
     machine.overrides.copies = ['json']
-    const { action } = await machine.live((app) => add(makeTable(app), ONE))
-    expect(action).toBe('nothing-yet')
-    const kept = fs.readdirSync(machine.appFolder).filter((name) => name.startsWith('family.db.json'))
-    const sizes = kept.map((name) => fs.readFileSync(join(machine.appFolder, name), 'utf8'))
-    expect(sizes.some((text) => text.length === 5000 && text.startsWith('{\n  "backup_time"'))).toBe(true)
+    await expect(machine.live((app) => add(makeTable(app), ONE))).rejects.toMatchObject({
+      code: 'JSON_INVALID',
+    })
+    expect(fs.readFileSync(jsonPath, 'utf8')).toHaveLength(5000)
+    expect(fs.existsSync(machine.databasePath)).toBe(false)
   })
 
   test('a JSON of another lineage is set aside when ours is written', async () => {

@@ -10,6 +10,8 @@ const FIRST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 15_000
 /** An owner that appends without pause leaves one round trip free this often, so that a claimant gets in (R4). */
 const YIELD_EVERY_MS = 2000
+/** At least so much room: on a fast target a claimant's way from listing to claiming takes longer than our appends. */
+const ROOM_MS = 40
 /** A gap this long between two appends is room enough. */
 const PAUSE_MS = 50
 /** How many versions may be prepared while one is on its way. */
@@ -116,7 +118,7 @@ export class Appender {
     this.#lastEndMs = nowMs
     if (nowMs - this.#busySinceMs < YIELD_EVERY_MS) return
     this.#busySinceMs = undefined
-    await sleep(this.#platform.clock, (nowMs - begunMs) * 2 + 2)
+    await sleep(this.#platform.clock, Math.max(ROOM_MS, (nowMs - begunMs) * 2))
   }
 }
 
@@ -125,5 +127,12 @@ export function fencedError(by: VersionInfo | undefined): KvarError {
   return new KvarError('FENCED', 'Another instance of the app has taken over this database', {
     hint: 'start this app again: it begins with the newest version; changes it had not stored are kept as a branch',
     data: by === undefined ? {} : { version: by.version },
+  })
+}
+
+/** What a caller of `flush` hears after a start without an answering ledger. */
+export function staleError(): KvarError {
+  return new KvarError('UNREACHABLE', 'The targets did not answer at start, so nothing can be stored yet', {
+    hint: 'it goes on by itself as soon as they answer',
   })
 }

@@ -65,6 +65,7 @@ export class Copier {
    * @throws KvarError when a copy cannot be written
    */
   async writeNow(sequence: number): Promise<void> {
+    if (this.#options.kinds.length === 0) return
     this.#wanted = Math.max(this.#wanted, sequence)
     while (this.#written < sequence || Object.keys(this.problems).length > 0) {
       await (this.#running ?? this.#run())
@@ -105,7 +106,8 @@ export class Copier {
         if (this.#options.kinds.includes(kind)) failed = !(await this.#writeOne(kind, image)) || failed
       }
       await this.#options.platform.files.remove(this.#options.imagePath)
-      this.#written = Math.max(this.#written, image.sequence)
+      // A copy that failed is wanted still: the pause decides when it is tried again.
+      if (!failed) this.#written = Math.max(this.#written, image.sequence)
     } catch (thrown) {
       failed = true
       for (const kind of this.#options.kinds) this.problems[kind] = toKvarError(thrown)

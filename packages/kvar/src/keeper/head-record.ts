@@ -1,8 +1,10 @@
+import type { CapturePosition } from '../capture/capture-source.ts'
 import { PageTable } from '../capture/page-table.ts'
 import { assert } from '../errors.ts'
 import type { Platform } from '../platform/platform.ts'
-import { nodeText } from './start/start.ts'
+import { nodeText } from './start/situation.ts'
 import type { KeeperMemory, StateStore } from './state-store.ts'
+import { saltsOf } from './state-store.ts'
 import type { PreparedVersion } from './version-cutter.ts'
 
 /** What is remembered of the newest confirmed version: its page table, and the notes of its versions. */
@@ -63,6 +65,14 @@ export class HeadRecord {
       notedAtMs: this.#platform.clock.nowMs(),
       ledgerUrl: this.#ledgerUrl ?? null,
     })
+  }
+
+  /** Notes that the WAL is back in the database up to here; `sideFilesAreStale` needs it after a crash. */
+  async noteCheckpoint(position: CapturePosition): Promise<void> {
+    const salts = saltsOf(position)
+    if (salts === null || this.#memory.version === 0) return
+    this.#memory.checkpointed = { salts, frameCount: position.wal?.frameCount ?? 0 }
+    await this.#store.save(this.#memory)
   }
 
   /** The table must come out as the version says: a pair of checks (R6). Answers whether it is a new one. */

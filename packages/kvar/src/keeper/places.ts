@@ -51,6 +51,22 @@ export class Places {
     for (const keeping of this.#keepings.values()) await keeping.offer(image)
   }
 
+  /** URLs of the targets that hold a version that the ledger has confirmed. */
+  holding(version: number): string[] {
+    const following = this.followers.filter((follower) => follower.confirmed >= version)
+    return [this.#options.targets.ledger, ...following.map((one) => one.target)].flatMap(
+      (one) => one?.url ?? [],
+    )
+  }
+
+  /** Logs that a restore can be rehearsed from. */
+  toRehearse(): Array<{ url: string; log: () => Promise<VersionLog> }> {
+    const following = this.followers.filter((follower) => follower.confirmed > 0).map((one) => one.target)
+    return [this.#options.targets.ledger, ...following].flatMap((target) =>
+      target === undefined ? [] : [{ url: target.url, log: () => target.log() }],
+    )
+  }
+
   notes(): string[] {
     return [...this.#keepings.values()].flatMap((keeping) => keeping.notes())
   }

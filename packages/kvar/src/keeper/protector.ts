@@ -1,28 +1,28 @@
 import { Capture } from '../capture/capture.ts'
-import { assert, KvarError, toKvarError } from '../errors.ts'
+import { type KvarError, toKvarError } from '../errors.ts'
 import { nextTimestampMs } from '../log/claim.ts'
 import { Ledger } from '../log/ledger.ts'
 import { lineageNumber } from '../log/lineage.ts'
 import type { VersionInfo, VersionLog } from '../log/version-log.ts'
-import { sleep } from '../platform/clock.ts'
+import { beforeDeadline } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
-import { Appender, fencedError, QUEUE_LIMIT } from './appender.ts'
+import { Appender, fencedError, QUEUE_LIMIT, staleError } from './appender.ts'
 import { branchOfLive } from './branch-of-live.ts'
 import { CaptureLoop } from './capture-loop.ts'
 import { Copier, type VersionImage } from './copier.ts'
 import { CutSchedule } from './cut-schedule.ts'
 import type { FollowerTask } from './follower-task.ts'
 import { HeadRecord } from './head-record.ts'
-import { writeImage } from './image-writer.ts'
 import { Places } from './places.ts'
 import { SelfChecks } from './self-checks.ts'
 import type { Started } from './start/start.ts'
-import { type KeeperMemory, type StateStore, saltsOf } from './state-store.ts'
-import { waitForTakeBack } from './take-back.ts'
+import type { KeeperMemory, StateStore } from './state-store.ts'
+import { takeBack } from './take-back.ts'
 import { adoptLog, claimVersion, notTaken } from './take-log.ts'
 import type { TargetSet } from './target-set.ts'
 import { cutVersion, type PreparedVersion } from './version-cutter.ts'
+import { imageOfVersion } from './version-image.ts'
 import { Waiters } from './waiters.ts'
 
 export interface ProtectorOptions {
@@ -90,11 +90,20 @@ export class Protector {
       path,
       platform,
       events: {
-        changed: () => this.#onChanged(),
+        changed: () => {
+          void this.#schedule.consider()
+          this.#options.changed()
+        },
         trouble: (error) => this.#setProblem(error),
-        resting: () => this.#noteCheckpoint(),
+        resting: () =>
+          void this.#head
+            .noteCheckpoint(capture.position())
+            .catch((thrown) => this.#setProblem(toKvarError(thrown))),
         drifted: (pages, firstPage) => this.checks.onDrift(pages, firstPage),
-        present: (present) => this.#setPresent(present),
+        present: (present) => {
+          if (present !== this.present) this.#options.changed()
+          this.present = present
+        },
       },
     })
     this.#schedule = this.#makeSchedule()
@@ -144,8 +153,7 @@ export class Protector {
       if (claim === undefined) return 'lost'
       this.appender?.push(claim)
     }
-    const late = sleep(platform.clock, deadlineMs).then(() => 'late' as const)
-    const outcome = await Promise.race([done, late])
+    const outcome = await beforeDeadline(platform.clock, deadlineMs, done)
     this.#onFirst = undefined
     if (outcome !== 'late') return outcome
     if (settings.onUnreachable === 'stale') return 'stored'
@@ -175,15 +183,7 @@ export class Protector {
         signal,
       )
     }
-    return { version, targets: this.targetsHolding(version) }
-  }
-
-  targetsHolding(version: number): string[] {
-    const ledger = this.#options.targets.ledger
-    const holding = this.followers
-      .filter((follower) => follower.confirmed >= version)
-      .map((one) => one.target.url)
-    return ledger === undefined || this.appender === undefined ? holding : [ledger.url, ...holding]
+    return { version, targets: this.places?.holding(version) ?? [] }
   }
 
   /** Copies that show at least everything committed before the call. */
@@ -217,11 +217,6 @@ export class Protector {
   /** Captured changes that no version holds, or versions that the ledger does not hold. */
   get unstored(): boolean {
     return this.loop.capture.sequence > this.#durableSequence
-  }
-
-  #onChanged(): void {
-    void this.#schedule.consider()
-    this.#options.changed()
   }
 
   #makeSchedule(): CutSchedule {
@@ -304,27 +299,16 @@ export class Protector {
     this.ledgerProblem = fencedError(by)
     this.#options.changed()
     const { platform, settings } = this.#options
-    const { ledger } = this.appender as Appender
-    const again = await waitForTakeBack({
-      ledger,
+    const takenBack = await takeBack({
+      appender: this.appender as Appender,
+      loop: this.loop,
       memory: this.memory,
       platform,
       takeBackMs: settings.limits.takeBackMs,
       isOver: () => this.#closing,
+      rewind: () => this.#schedule.rewind(this.#durableSequence),
     })
-    await (again ? this.#cutAgain() : this.#giveUp(by))
-  }
-
-  /** The versions we had prepared carry numbers that are taken: their pages become one new version. */
-  async #cutAgain(): Promise<void> {
-    const appender = this.appender as Appender
-    await this.loop.exclusively(() => {
-      for (const version of appender.queue) {
-        for (const [pageNumber] of version.changed) this.loop.capture.pending.mark(pageNumber)
-      }
-      this.#schedule.rewind(this.#durableSequence)
-      appender.resume()
-    })
+    if (!takenBack) return this.#giveUp(by)
     this.ledgerProblem = undefined
     await this.#schedule.consider(true)
   }
@@ -335,29 +319,26 @@ export class Protector {
     this.fencedBy = error
     void this.checks.stop()
     try {
-      if (this.unstored) this.branch = await this.keepAsBranch('fenced')
+      const { log, loop, memory } = this
+      const { platform, store, nodeId } = this.#options
+      if (this.unstored && log !== undefined) {
+        const scratchPath = store.path('branch.tmp')
+        this.branch = await branchOfLive({
+          log,
+          loop,
+          memory,
+          reason: 'fenced',
+          scratchPath,
+          nodeId,
+          platform,
+        })
+      }
     } catch (thrown) {
       this.#setProblem(toKvarError(thrown))
     }
     this.#waiters.fail(error)
     this.#options.changed()
     this.#options.fenced(error)
-  }
-
-  /** The present content as a branch on the ledger. */
-  async keepAsBranch(reason: string): Promise<string> {
-    assert(this.log !== undefined, 'a branch without a target')
-    const { platform, store, nodeId } = this.#options
-    const scratchPath = store.path('branch.tmp')
-    return branchOfLive({
-      log: this.log,
-      loop: this.loop,
-      memory: this.memory,
-      reason,
-      scratchPath,
-      nodeId,
-      platform,
-    })
   }
 
   #makePlaces(ledgerLog: VersionLog): Places {
@@ -372,8 +353,7 @@ export class Protector {
   }
 
   #makeChecks(): SelfChecks {
-    const { settings, platform, store, targets, started } = this.#options
-    const { ledger } = targets
+    const { settings, platform, store } = this.#options
     return new SelfChecks({
       platform,
       folder: store.folder,
@@ -381,14 +361,7 @@ export class Protector {
       loop: this.loop,
       scrubAfterMs: settings.limits.scrubAfterMs,
       drillAfterMs: settings.limits.drillAfterMs,
-      places: () => {
-        if (ledger === undefined || started.found === undefined || this.memory.version === 0) return []
-        const following = this.followers.filter((one) => one.confirmed > 0)
-        return [ledger, ...following.map((one) => one.target)].map((target) => ({
-          url: target.url,
-          log: () => target.log(),
-        }))
-      },
+      places: () => (this.memory.version === 0 ? [] : (this.places?.toRehearse() ?? [])),
       isSettled: () =>
         !this.unstored && (this.appender?.queue.length ?? 0) === 0 && this.fencedBy === undefined,
       changed: this.#options.changed,
@@ -410,47 +383,23 @@ export class Protector {
     })
   }
 
-  /** An image is of a version, or a version is made of it: cut in the very moment the image is complete. */
   #imageOfVersion(path: string): Promise<VersionImage> {
-    const { platform } = this.#options
-    return writeImage({
+    return imageOfVersion({
       loop: this.loop,
+      schedule: this.#schedule,
       path,
-      platform,
-      settle: async (image) => {
-        const { capture } = this.loop
-        const room =
-          (this.appender?.queue.length ?? 0) < QUEUE_LIMIT &&
-          this.fencedBy === undefined &&
-          !this.#options.started.stale
-        if (capture.sequence > this.#schedule.sequence && !(room && (await this.#schedule.cutNow()))) {
-          // The ledger is far behind: the copy shows a state that has no version yet.
-          return { ...image, version: 0, timeMs: platform.clock.nowMs(), sequence: capture.sequence }
-        }
-        const { version, timestampMs } = this.appender?.newest ?? this.memory
-        return { ...image, version, timeMs: timestampMs, sequence: capture.sequence }
-      },
+      platform: this.#options.platform,
+      newest: () => this.appender?.newest ?? this.memory,
+      hasRoom: () =>
+        (this.appender?.queue.length ?? 0) < QUEUE_LIMIT &&
+        this.fencedBy === undefined &&
+        !this.#options.started.stale,
     })
   }
 
   #setProblem(error: KvarError | undefined): void {
     this.problem = error
     this.#options.changed()
-  }
-
-  #setPresent(present: boolean): void {
-    if (present === this.present) return
-    this.present = present
-    this.#options.changed()
-  }
-
-  /** Notes that the WAL is back in the database up to here; `sideFilesAreStale` needs it after a crash. */
-  #noteCheckpoint(): void {
-    const position = this.loop.capture.position()
-    const salts = saltsOf(position)
-    if (salts === null || this.memory.version === 0) return
-    this.memory.checkpointed = { salts, frameCount: position.wal?.frameCount ?? 0 }
-    void this.#options.store.save(this.memory).catch((thrown) => this.#setProblem(toKvarError(thrown)))
   }
 
   /** Lets go without storing anything: the start is made anew. */
@@ -480,9 +429,8 @@ export class Protector {
     this.#closing = true
     void this.checks.stop()
     void this.places?.stopKeeping()
-    const late = sleep(this.#options.platform.clock, deadlineMs).then(() => 'late' as const)
     const work = this.#lastWork().catch((thrown) => toKvarError(thrown).message)
-    const outcome = await Promise.race([work, late])
+    const outcome = await beforeDeadline(this.#options.platform.clock, deadlineMs, work)
     await this.#options.store.save(this.memory).catch(() => undefined)
     await this.abandon()
     if (outcome !== 'late') return outcome
@@ -501,10 +449,4 @@ export class Protector {
     ])
     return undefined
   }
-}
-
-function staleError(): KvarError {
-  return new KvarError('UNREACHABLE', 'The targets did not answer at start, so nothing can be stored yet', {
-    hint: 'it goes on by itself as soon as they answer',
-  })
 }

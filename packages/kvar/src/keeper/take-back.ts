@@ -3,7 +3,37 @@ import type { Ledger } from '../log/ledger.ts'
 import type { VersionInfo } from '../log/version-log.ts'
 import { sleep } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
+import type { Appender } from './appender.ts'
+import type { CaptureLoop } from './capture-loop.ts'
 import type { KeeperMemory } from './state-store.ts'
+
+/**
+ * After being fenced: waits until the log may be taken back, and makes everything that was prepared
+ * and not stored part of the next version, since the numbers it bore are taken.
+ *
+ * @returns false when the other keeper owns the log for good
+ */
+export async function takeBack(options: {
+  appender: Appender
+  loop: CaptureLoop
+  memory: KeeperMemory
+  platform: Platform
+  takeBackMs: number
+  isOver: () => boolean
+  /** Forgets that the prepared versions were cut. */
+  rewind: () => void
+}): Promise<boolean> {
+  const { appender, loop, rewind } = options
+  if (!(await waitForTakeBack({ ...options, ledger: appender.ledger }))) return false
+  await loop.exclusively(() => {
+    for (const version of appender.queue) {
+      for (const [pageNumber] of version.changed) loop.capture.pending.mark(pageNumber)
+    }
+    rewind()
+    appender.resume()
+  })
+  return true
+}
 
 /** How often the ledger is asked while we wait; a shorter wait is asked more often. */
 const LOOK_MS = 5000
@@ -15,7 +45,7 @@ const LOOK_MS = 5000
  *
  * @returns true when the ledger has accepted us behind the newest claim
  */
-export async function waitForTakeBack(options: {
+async function waitForTakeBack(options: {
   ledger: Ledger
   memory: KeeperMemory
   platform: Platform

@@ -31,6 +31,21 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   })
 }
 
+/** What a promise gives, or `late` when the time is over before; the work itself goes on. */
+export async function beforeDeadline<T>(
+  clock: Clock,
+  deadlineMs: number,
+  work: Promise<T>,
+): Promise<T | 'late'> {
+  const over = new AbortController()
+  const late = sleep(clock, deadlineMs, over.signal).then(() => 'late' as const)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    over.abort()
+  }
+}
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),

@@ -11,20 +11,39 @@ export interface FoundCopy {
   timeMs: number
 }
 
-/** The copy beside the database that is worth restoring: the newer one, on a tie the JSON; undefined when there is none. */
-export async function bestCopy(databasePath: string, platform: Platform): Promise<FoundCopy | undefined> {
+/** The copies beside the database, the one to restore first: the newer one, on a tie the JSON. */
+export async function findCopies(databasePath: string, platform: Platform): Promise<FoundCopy[]> {
   const json = await findJson(jsonCopyPath(databasePath), platform)
   const backup = findBackup(backupCopyPath(databasePath), platform)
-  if (json === undefined || backup === undefined) return json ?? backup
+  if (json === undefined || backup === undefined) return [json ?? backup].filter((copy) => copy !== undefined)
   // Both are written from one image, moments apart: only a gap of seconds tells one of them is older.
-  return backup.timeMs > json.timeMs + TIE_MS ? backup : json
+  return backup.timeMs > json.timeMs + TIE_MS ? [backup, json] : [json, backup]
+}
+
+/** Restores from the first copy that is sound; if none is, the first one's trouble is told. */
+export async function restoreFirstSound(
+  copies: FoundCopy[],
+  options: { databasePath: string; schema?: string | undefined; platform: Platform },
+): Promise<FoundCopy> {
+  let first: unknown
+  for (const copy of copies) {
+    try {
+      await restoreFromCopy(copy, options)
+      return copy
+    } catch (thrown) {
+      first ??= thrown
+    }
+  }
+  throw first
 }
 
 const TIE_MS = 2000
 
 async function findJson(path: string, platform: Platform): Promise<FoundCopy | undefined> {
   const stamp = await readJsonStamp(path, platform)
-  if (stamp === undefined || stamp.kind === 'unreadable') return undefined
+  if (stamp === undefined) return undefined
+  // Only if nothing else is there: then its error is told, instead of starting empty over it.
+  if (stamp.kind === 'unreadable') return { kind: 'json', path, timeMs: 0 }
   return { kind: 'json', path, timeMs: stamp.kind === 'kvar' ? stamp.stamp.timeMs : stamp.timeMs }
 }
 

@@ -56,8 +56,10 @@ function decideWithoutLog({ local, state, copies }: StartFacts): StartDecision {
   const empty = local.content === 'none' || local.content === 'no-tables' || local.content === 'no-rows'
   if (local.content === 'invalid') return { kind: copies ? 'restore-copies' : 'refuse-damaged' }
   if (empty && !emptiedOnPurpose && copies) return { kind: 'restore-copies' }
-  if (local.content === 'none' || local.content === 'no-tables') return { kind: 'nothing-yet' }
-  return { kind: 'adopt' }
+  if (local.content !== 'none' && local.content !== 'no-tables') return { kind: 'adopt' }
+  // We stored versions there, and now nobody has them: a disk that is not mounted, or a log that was lost.
+  const hadLog = state !== undefined && state.version > 0 && !state.withoutTargets
+  return { kind: hadLog ? 'refuse-lost-log' : 'nothing-yet' }
 }
 
 export interface StartFacts {
@@ -109,6 +111,8 @@ export type StartDecision =
   | { kind: 'restore-head'; branch: boolean; why: RestoreReason }
   | { kind: 'restore-copies' }
   | { kind: 'refuse-damaged' }
+  /** The database is gone and so is the log that we remember: the app must not start empty over it. */
+  | { kind: 'refuse-lost-log' }
   | { kind: 'nothing-yet' }
   /** Content equals the newest version. */
   | { kind: 'go-on' }

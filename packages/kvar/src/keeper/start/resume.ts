@@ -8,7 +8,8 @@ import { sleep } from '../../platform/clock.ts'
 import { randomUint64 } from '../../platform/random.ts'
 import { emptyMemory, forgetVersions, type KeeperMemory } from '../state-store.ts'
 import { type FoundLog, findLog } from './ledger-facts.ts'
-import { nodeText, type StartContext, type Started } from './start.ts'
+import { nodeText, type StartContext } from './situation.ts'
+import type { Started } from './start.ts'
 
 const PAUSE_MS = 5000
 

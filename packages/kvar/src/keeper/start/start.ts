@@ -2,51 +2,19 @@ import { PageTable } from '../../capture/page-table.ts'
 import { assert, KvarError, toKvarError, unreachable } from '../../errors.ts'
 import { createBranch } from '../../log/branches.ts'
 import { fillFrom } from '../../log/complete-log.ts'
-import { assertSameLineage, lineageText } from '../../log/lineage.ts'
 import { imageSource } from '../../log/page-source.ts'
-import { type RestoredImage, type RestoreProgress, restoreToFile } from '../../log/restore.ts'
+import { type RestoredImage, restoreToFile } from '../../log/restore.ts'
 import type { VersionInfo } from '../../log/version-log.ts'
-import type { Platform } from '../../platform/platform.ts'
 import { hostName } from '../../platform/processes.ts'
-import { randomUint64 } from '../../platform/random.ts'
-import type { KeeperSettings } from '../../settings/keeper-settings.ts'
-import { backupCopyPath } from '../../settings/names.ts'
-import { emptyMemory, forgetVersions, type KeeperMemory, type StateStore } from '../state-store.ts'
+import { forgetVersions, type KeeperMemory } from '../state-store.ts'
 import type { StartReport } from '../status.ts'
-import { assertCanBeLedger, type TargetSet } from '../target-set.ts'
-import { bestCopy, restoreFromCopy } from './copy-restore.ts'
-import {
-  decideStart,
-  type LedgerFacts,
-  type LocalFacts,
-  type RestoreReason,
-  type StartDecision,
-  type StartFacts,
-} from './decide-start.ts'
+import { assertCanBeLedger } from '../target-set.ts'
+import { findCopies, restoreFirstSound } from './copy-restore.ts'
+import { decideStart, type RestoreReason, type StartDecision } from './decide-start.ts'
 import { type FoundLog, findLog } from './ledger-facts.ts'
-import {
-  type BareFiles,
-  backupWasCopied,
-  diskWentBack,
-  inspectContent,
-  readBareFiles,
-  sideFilesAreStale,
-  walWentOn,
-} from './local-evidence.ts'
+import { gather, type Situation, type StartContext } from './situation.ts'
 import { startSentence } from './start-sentence.ts'
-import { finishSwap, moveAside, SIDE_FILES, swapDatabase } from './swap-database.ts'
-
-export interface StartContext {
-  settings: KeeperSettings
-  platform: Platform
-  store: StateStore
-  targets: TargetSet
-  nodeId: bigint
-  /** Says what a long start is doing, for logs and progress. */
-  tell: (sentence: string) => void
-  progress?: (progress: RestoreProgress) => void
-  signal?: AbortSignal | undefined
-}
+import { finishSwap, swapDatabase } from './swap-database.ts'
 
 /** What the keeper goes on from: the table of the newest version, if there is one. */
 export interface Started {
@@ -97,136 +65,6 @@ async function askTargets(context: StartContext): Promise<FoundLog | undefined |
   }
 }
 
-interface Situation {
-  facts: StartFacts
-  found: FoundLog | undefined
-  memory: KeeperMemory
-  /** The table of the version our memory names. */
-  stateTable: PageTable | undefined
-  /** The pages as they lie in the file now. */
-  localTable: PageTable | undefined
-}
-
-async function gather(
-  context: StartContext,
-  answer: FoundLog | undefined | 'unreachable',
-): Promise<Situation> {
-  const { settings, platform, store } = context
-  const path = settings.databasePath
-  const saved = await store.load()
-  const found = answer === 'unreachable' ? undefined : answer
-  const backup = await readBareFiles(backupCopyPath(path), platform)
-  let bare = await readBareFiles(path, platform)
-  const equalsBackup = bare !== undefined && backupWasCopied(bare, backup, saved?.memory)
-  if (bare !== undefined && sideFilesAreStale(bare, saved?.memory, equalsBackup)) {
-    context.tell(
-      `moved ${SIDE_FILES.join(', ')} of another file aside to ${await moveAside(path, SIDE_FILES, platform)}`,
-    )
-    bare = { ...bare, wal: undefined, hasJournal: false }
-  }
-  const sameLineage =
-    saved === undefined || found?.lineage === undefined || found.lineage === saved.memory.lineage
-  const memory = saved !== undefined && sameLineage ? saved.memory : undefined
-  const age = memory === undefined || bare === undefined ? undefined : ageOf(bare, memory)
-  const content = platform.files.statSync(path)?.sizeBytes ? inspectContent(path, platform) : 'none'
-  const localTable = await tableAfterOpening(context, bare, content)
-  // A lineage that never had a version was only a guess, made while the ledger did not answer.
-  const isAnothers = !sameLineage && saved.memory.version > 0
-  if (isAnothers && (content === 'rows' || content === 'invalid') && found?.lineage !== undefined) {
-    assertSameLineage(found.log.target, found.lineage, saved.memory.lineage)
-  }
-  const ledger = ledgerFacts(answer, memory)
-  const local = localFacts({ content, localTable, ledger, memory, found, equalsBackup, age })
-  return {
-    facts: {
-      local,
-      state: memory && {
-        version: memory.version,
-        checksumMatchesHead: sameChecksum(memory, found?.head),
-        headIsAncestor: found?.head !== undefined && wasOurs(memory, found.head),
-        withoutTargets: context.targets.ledger === undefined,
-      },
-      ledger,
-      copies: (await bestCopy(path, platform)) !== undefined,
-    },
-    found,
-    memory: memory ?? emptyMemory(found?.lineage ?? newLineage(context), nodeText(context.nodeId)),
-    stateTable: memory === undefined ? undefined : saved?.table,
-    localTable,
-  }
-}
-
-/** Opening may have rolled a journal back or taken a WAL in: then the pages are not those of before. */
-async function tableAfterOpening(
-  context: StartContext,
-  bare: BareFiles | undefined,
-  content: LocalFacts['content'],
-): Promise<PageTable | undefined> {
-  if (content === 'none' || bare === undefined) return undefined
-  const untouched = (bare.wal?.commits ?? 0) === 0 && !bare.hasJournal
-  if (untouched) return bare.table
-  return (await readBareFiles(context.settings.databasePath, context.platform))?.table
-}
-
-function ageOf(bare: BareFiles, memory: KeeperMemory): 'older' | 'newer' | undefined {
-  if (walWentOn(bare, memory)) return 'newer'
-  return diskWentBack(bare, memory) ? 'older' : undefined
-}
-
-function localFacts(input: {
-  content: LocalFacts['content']
-  localTable: PageTable | undefined
-  found: FoundLog | undefined
-  ledger: LedgerFacts
-  memory: KeeperMemory | undefined
-  equalsBackup: boolean
-  age: 'older' | 'newer' | undefined
-}): LocalFacts {
-  const { content, localTable, found, ledger, memory, age } = input
-  const checksum = localTable?.databaseChecksum
-  const known = memory?.history.some((entry) => BigInt(entry.databaseChecksum) === checksum) ?? false
-  const equalsState =
-    memory !== undefined && checksum === BigInt(memory.databaseChecksum) && memory.version > 0
-  const sentMore = ledger.kind === 'log' && ledger.headIsOurIntent
-  return {
-    content,
-    equalsHead: checksum !== undefined && checksum === found?.head?.databaseChecksum,
-    equalsState,
-    equalsBackupCopy: input.equalsBackup,
-    equalsKnownVersion: known || equalsState,
-    // Content of an earlier version, byte for byte, can only have come from the past, unless the WAL
-    // shows that a change was taken back. A version on its way was in this database when it was sent.
-    wentBack: age === 'older' || (age !== 'newer' && (equalsState ? sentMore : known)),
-  }
-}
-
-function sameChecksum(memory: KeeperMemory, head: VersionInfo | undefined): boolean {
-  if (head === undefined) return true
-  return head.databaseChecksum === undefined || head.databaseChecksum === BigInt(memory.databaseChecksum)
-}
-
-/** Whether a version of the log is one that this database went through, by number and checksum. */
-export function wasOurs(memory: KeeperMemory, head: VersionInfo): boolean {
-  return memory.history.some(
-    (entry) => entry.version === head.version && BigInt(entry.databaseChecksum) === head.databaseChecksum,
-  )
-}
-
-function ledgerFacts(
-  answer: FoundLog | undefined | 'unreachable',
-  memory: KeeperMemory | undefined,
-): LedgerFacts {
-  if (answer === 'unreachable') return { kind: 'unreachable' }
-  const head = answer?.head
-  if (head === undefined)
-    return { kind: 'empty', followerHasVersions: answer?.freshestFollower !== undefined }
-  const intent = memory?.intent
-  const ours = intent?.version === head.version && BigInt(intent.databaseChecksum) === head.databaseChecksum
-  const headIsOurIntent =
-    ours && intent.nodeId === nodeText(head.nodeId) && memory?.version === head.version - 1
-  return { kind: 'log', head: head.version, headIsOurIntent }
-}
-
 type Done = Omit<Started, 'report'> & {
   report: Omit<StartReport, 'durationMs' | 'sentence'>
   why?: RestoreReason | 'emptied' | 'backup-copied' | 'ahead' | undefined
@@ -248,6 +86,8 @@ async function act(context: StartContext, situation: Situation, decision: StartD
       return restoreCopies(context, situation)
     case 'refuse-damaged':
       throw damagedWithoutBackup(context.settings.databasePath)
+    case 'refuse-lost-log':
+      throw lostLog(memory.version, found?.log.name, context.store.folder)
     case 'nothing-yet':
       if (found !== undefined) forgetVersions(memory)
       return { ...kept, table: undefined, report: { ...local, version: 0, action: 'nothing-yet' } }
@@ -428,10 +268,9 @@ async function branchOfLocal(
 async function restoreCopies(context: StartContext, { memory, found }: Situation): Promise<Done> {
   const { settings, platform, store } = context
   const newFile = store.path('restore.tmp')
-  const copy = await bestCopy(settings.databasePath, platform)
-  assert(copy !== undefined, 'a restore without copies')
+  const copies = await findCopies(settings.databasePath, platform)
+  const copy = await restoreFirstSound(copies, { databasePath: newFile, schema: settings.schema, platform })
   if (found !== undefined) forgetVersions(memory)
-  await restoreFromCopy(copy, { databasePath: newFile, schema: settings.schema, platform })
   await swapDatabase({ databasePath: settings.databasePath, stateFolder: store.folder, newFile, platform })
   const action = copy.kind === 'json' ? 'restored-from-json' : 'restored-from-backup'
   const report = { action, from: copy.path, version: 0, restored: true, branch: null } as const
@@ -465,10 +304,13 @@ function damagedWithoutBackup(path: string): KvarError {
   )
 }
 
-function newLineage(context: StartContext): string {
-  return lineageText(randomUint64(context.platform.random))
-}
-
-export function nodeText(nodeId: bigint): string {
-  return nodeId.toString(16).padStart(16, '0')
+function lostLog(version: number, place: string | undefined, folder: string): KvarError {
+  return new KvarError(
+    'NO_BACKUP',
+    `The database is gone, and ${place} does not hold version ${version} any more`,
+    {
+      hint: `mount or name the place that holds the log; to begin anew all the same, remove "${folder}"`,
+      data: { version },
+    },
+  )
 }
