@@ -203,10 +203,8 @@ export class Protector {
 
   /** Things worth knowing that are no danger. */
   notes(): string[] {
-    const missing =
-      this.present || this.memory.version === 0
-        ? []
-        : ['The database file is missing; its newest version is stored.']
+    const isMissing = !this.present && this.memory.version > 0
+    const missing = isMissing ? ['The database file is missing; its newest version is stored.'] : []
     return [...missing, ...this.checks.notes(), ...(this.places?.notes() ?? [])]
   }
 
