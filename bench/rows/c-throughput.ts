@@ -145,20 +145,21 @@ function figuresOf(
     unit: '%',
     samples: shares,
   }
-  if (way !== 'ours') return [rate, share, slow]
+  const times = per((one) => one.failed).reduce((a, b) => a + b, 0)
+  const locked: Figure = {
+    what: `${load.what}: "database is locked" seen`,
+    whose,
+    value: times,
+    unit: 'times',
+  }
+  if (way !== 'ours') return [rate, share, slow, locked]
   if (load.goal !== undefined) share.goal = atLeast(share.value, load.goal, `at least ${load.goal} %`)
-  const failed = per((one) => one.failed).reduce((a, b) => a + b, 0)
-  return [
-    rate,
-    share,
-    slow,
-    { what: `${load.what}: the keeper meanwhile`, whose, value: median(keeperShare), unit: '% of a core' },
-    {
-      what: `${load.what}: "database is locked" seen`,
-      whose,
-      value: failed,
-      unit: 'times',
-      goal: { text: 'none', met: failed === 0 },
-    },
-  ]
+  locked.goal = { text: 'none', met: times === 0 }
+  const keeper: Figure = {
+    what: `${load.what}: the keeper meanwhile`,
+    whose,
+    value: median(keeperShare),
+    unit: '% of a core',
+  }
+  return [rate, share, slow, keeper, locked]
 }

@@ -19,6 +19,7 @@ const FILL = `WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHE
     printf('2026-%02d-%02dT%02d:%02d:%02d.%06d', 1 + i % 12, 1 + i % 28, i % 24, i % 60, (i * 7) % 60, (i * 7919) % 1000000)
   FROM n`
 
+const SQLITE_BUSY = 5
 const ROWS_PER_TRANSACTION = 200_000
 
 /** Makes a database with so many events, closed and checkpointed. */
@@ -29,19 +30,44 @@ export function makeEvents(path: string, events: number, journalMode = 'wal'): v
   database.close()
 }
 
-export function addEvents(database: DatabaseSync, first: number, last: number): void {
+export function addEvents(
+  database: DatabaseSync,
+  first: number,
+  last: number,
+  locked: Locked = { times: 0 },
+): void {
   const fill = database.prepare(FILL)
   for (let at = first; at <= last; at += ROWS_PER_TRANSACTION)
-    fill.run(at, Math.min(last, at + ROWS_PER_TRANSACTION - 1))
+    patiently(() => fill.run(at, Math.min(last, at + ROWS_PER_TRANSACTION - 1)), locked)
 }
 
-/** One event more, as the app adds it: a transaction of its own. */
-export function eventAdder(database: DatabaseSync): (n: number) => void {
+/** How often an app without busy timeout found its database locked by its protector. */
+export interface Locked {
+  times: number
+}
+
+/**
+ * One event more, as the app adds it: a transaction of its own. It has no busy timeout (the default of
+ * node:sqlite); where the database is locked it is counted and tried again until it is not.
+ */
+export function eventAdder(database: DatabaseSync, locked: Locked = { times: 0 }): (n: number) => void {
   const insert = database.prepare(
     `INSERT INTO events(user, date, time, duration, title, description, created_at)
      VALUES ('Anna', '2026-11-23', '14:00', 60, 'Errand ' || ?, 'Bring the keys', '2026-11-23T12:00:00.000000')`,
   )
-  return (n) => void insert.run(n)
+  return (n) => patiently(() => insert.run(n), locked)
+}
+
+function patiently(write: () => unknown, locked: Locked): void {
+  for (;;) {
+    try {
+      write()
+      return
+    } catch (thrown) {
+      if ((thrown as { errcode?: number }).errcode !== SQLITE_BUSY) throw thrown
+      locked.times += 1
+    }
+  }
 }
 
 /** About so many events fill a megabyte. */

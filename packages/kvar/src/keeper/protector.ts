@@ -1,7 +1,7 @@
 import { Capture } from '../capture/capture.ts'
 import { type KvarError, toKvarError } from '../errors.ts'
 import { nextTimestampMs } from '../log/claim.ts'
-import { Ledger } from '../log/ledger.ts'
+import { type CutVersion, Ledger } from '../log/ledger.ts'
 import { lineageNumber } from '../log/lineage.ts'
 import type { VersionInfo, VersionLog } from '../log/version-log.ts'
 import { beforeDeadline } from '../platform/clock.ts'
@@ -19,7 +19,7 @@ import { SelfChecks } from './self-checks.ts'
 import type { Started } from './start/start.ts'
 import type { KeeperMemory, StateStore } from './state-store.ts'
 import { takeBack } from './take-back.ts'
-import { adoptLog, claimVersion, notTaken } from './take-log.ts'
+import { adoptLog, asPrepared, claimVersion, notTaken } from './take-log.ts'
 import type { TargetSet } from './target-set.ts'
 import { cutVersion, type PreparedVersion } from './version-cutter.ts'
 import { imageOfVersion } from './version-image.ts'
@@ -144,6 +144,7 @@ export class Protector {
   async #appendFirst(deadlineMs: number): Promise<'stored' | 'lost'> {
     const { started, platform, nodeId, settings } = this.#options
     const { capture } = this.loop
+    if (started.claim !== undefined) return this.#beginAfterClaim(started.claim)
     const done = new Promise<'stored' | 'lost'>((resolve) => {
       this.#onFirst = resolve
     })
@@ -158,6 +159,13 @@ export class Protector {
     if (outcome !== 'late') return outcome
     if (settings.onUnreachable === 'stale') return 'stored'
     throw notTaken(this.ledgerProblem)
+  }
+
+  /** The start has claimed the log already: the claim is noted as every confirmed version is. */
+  async #beginAfterClaim(claim: CutVersion): Promise<'stored'> {
+    await this.#confirmed(asPrepared(claim, this.loop.capture))
+    if (this.loop.capture.sequence > 0) void this.#schedule.consider(true)
+    return 'stored'
   }
 
   /**

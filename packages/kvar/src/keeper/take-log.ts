@@ -1,6 +1,7 @@
 import type { Capture } from '../capture/capture.ts'
 import { assert, KvarError } from '../errors.ts'
 import { buildClaim } from '../log/claim.ts'
+import type { CutVersion } from '../log/ledger.ts'
 import { assertSameLineage, createLineage, lineageNumber } from '../log/lineage.ts'
 import type { VersionInfo } from '../log/version-log.ts'
 import type { Platform } from '../platform/platform.ts'
@@ -37,20 +38,18 @@ export function claimVersion(options: {
   assert(capture.table !== undefined, 'a claim without a captured state')
   const page1 = capture.readPage(1)
   if (page1 === undefined) return undefined
-  const { pageSize, pageCount, databaseChecksum } = capture.table
+  const { databaseChecksum } = capture.table
   const lineage = lineageNumber(memory.lineage)
   const claim = buildClaim({ head, databaseChecksum, page1, nodeId, lineage, nowMs: platform.clock.nowMs() })
-  const position = capture.position()
-  return {
-    ...claim,
-    pageSize,
-    pageCount,
-    sequence: 0,
-    changed: [],
-    wholeImage: false,
-    file: undefined,
-    position,
-  }
+  return asPrepared(claim, capture)
+}
+
+/** A claim as a version of the state that was captured first. */
+export function asPrepared(claim: CutVersion, capture: Capture): PreparedVersion {
+  assert(capture.table !== undefined, 'a claim without a captured state')
+  const { pageSize, pageCount } = capture.table
+  const facts = { sequence: 0, changed: [], wholeImage: false, file: undefined, position: capture.position() }
+  return { ...claim, pageSize, pageCount, ...facts }
 }
 
 /** The ledger answered at first, then did not take the first version in time. */

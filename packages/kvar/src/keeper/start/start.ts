@@ -2,6 +2,7 @@ import { PageTable } from '../../capture/page-table.ts'
 import { assert, KvarError, toKvarError, unreachable } from '../../errors.ts'
 import { createBranch } from '../../log/branches.ts'
 import { fillFrom } from '../../log/complete-log.ts'
+import type { CutVersion } from '../../log/ledger.ts'
 import { imageSource } from '../../log/page-source.ts'
 import { type RestoredImage, restoreToFile } from '../../log/restore.ts'
 import type { VersionInfo } from '../../log/version-log.ts'
@@ -9,6 +10,7 @@ import { hostName } from '../../platform/processes.ts'
 import { forgetVersions, type KeeperMemory } from '../state-store.ts'
 import type { StartReport } from '../status.ts'
 import { assertCanBeLedger } from '../target-set.ts'
+import { claimRestored } from './claim-restored.ts'
 import { findCopies, restoreFirstSound } from './copy-restore.ts'
 import { decideStart, type RestoreReason, type StartDecision } from './decide-start.ts'
 import { type FoundLog, findLog } from './ledger-facts.ts'
@@ -24,6 +26,8 @@ export interface Started {
   table: PageTable | undefined
   found: FoundLog | undefined
   head: VersionInfo | undefined
+  /** Our claim, when the start has made it already: it is `head`. */
+  claim?: CutVersion | undefined
   /** The ledger did not answer and the setting says to go on. */
   stale: boolean
 }
@@ -219,7 +223,11 @@ async function restoreHead(
   assert(found?.head !== undefined, 'a restore without a log')
   context.tell(`restoring version ${found.head.version} from ${found.log.name}`)
   const newFile = store.path('restore.tmp')
-  const image = await restoreHeadTo(context, found, newFile)
+  const { nodeId } = context
+  const { image, head, claim } = await claimRestored({
+    ...{ found, head: found.head, memory, nodeId, platform, path: newFile },
+    restore: (head) => restoreHeadTo(context, { ...found, head }, newFile),
+  })
   const branch = decision.branch ? await branchOfLocal(context, situation, found, decision.why) : null
   const databasePath = settings.databasePath
   await swapDatabase({ databasePath, stateFolder: store.folder, newFile, platform })
@@ -230,8 +238,9 @@ async function restoreHead(
     decision.why === 'diverged' || decision.why === 'went-back' ? 'diverged' : 'restored-from-log'
   return {
     memory,
-    found,
-    head: found.head,
+    found: { ...found, head },
+    head,
+    claim,
     table: PageTable.of(image.pageSize, image.pageChecksums),
     stale: false,
     why: decision.why,
