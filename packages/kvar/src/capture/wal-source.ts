@@ -255,6 +255,10 @@ export class WalSource implements CaptureSource {
     return image
   }
 
+  #isStored(pageNumber: number, offset: number): boolean {
+    return Buffer.compare(this.#readFrame(offset), this.#readStored(pageNumber)) === 0
+  }
+
   #readStored(pageNumber: number, image: Uint8Array = new Uint8Array(this.#pageSize)): Uint8Array {
     this.#file.readPage(pageNumber, image)
     return image
@@ -311,6 +315,10 @@ export class WalSource implements CaptureSource {
       const oneRestart = scan !== undefined && scan.header.salt1 === (header.salt1 + 1) >>> 0
       if (!oneRestart || !this.#sameFiles()) return this.#compareLater()
       const tail = scanFormerGeneration(this.#wal.read, header, former)
+      // A writer killed before SQLite counted its frames leaves a commit that never was. What really
+      // was committed is back in the database by now; anything else is sorted out by comparing.
+      if (![...tail.pages].every(([page, offset]) => this.#isStored(page, offset)))
+        return this.#compareLater()
       if (tail.commits > 0) this.#takeFrames(tail, sink)
       const reached = this.#scanVisible()?.position.frameCount ?? Number.POSITIVE_INFINITY
       if (reached >= former.frameCount) return this.#compareLater()

@@ -11,9 +11,9 @@ const LONGEST_PAUSE_MS = 15_000
 /** An owner that appends without pause leaves one round trip free this often, so that a claimant gets in (R4). */
 const YIELD_EVERY_MS = 2000
 /** At least so much room: on a fast target a claimant's way from listing to claiming takes longer than our appends. */
-const ROOM_MS = 100
+const ROOM_MS = 150
 /** A gap this long between two appends is room enough. */
-const PAUSE_MS = 50
+const PAUSE_MS = ROOM_MS
 /** How many versions may be prepared while one is on its way. */
 export const QUEUE_LIMIT = 2
 

@@ -12,7 +12,7 @@ import { mayPass } from '../target-set.ts'
 import type { FoundLog } from './ledger-facts.ts'
 
 /** How often an owner that is still writing may be faster than we are. */
-const CLAIM_LIMIT = 50
+const CLAIM_LIMIT = 2000
 
 /** A head that was restored, and our claim after it, if the ledger took one. */
 export interface ClaimedImage<Image> {

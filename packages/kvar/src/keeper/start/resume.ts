@@ -83,11 +83,10 @@ async function tableToGoOnFrom(
   if (found === undefined) return saved
   const head = found.head
   if (head === undefined) return undefined
-  const version = othersWentOn(memory, head) ? memory.version : head.version
-  if ((isAtHead(memory, head) || version !== head.version) && saved !== undefined) return saved
+  if (othersWentOn(memory, head) || (isAtHead(memory, head) && saved !== undefined)) return saved
   const path = context.store.path('head.tmp')
   await context.platform.files.remove(path)
-  const plan = await found.log.plan({ kind: 'version', version })
+  const plan = await found.log.plan({ kind: 'version', version: head.version })
   const image = await restoreToFile({ log: found.log, plan, path, platform: context.platform })
   await context.platform.files.remove(path)
   memory.version = image.version
@@ -101,9 +100,12 @@ function isAtHead(memory: KeeperMemory, head: VersionInfo): boolean {
   return memory.version === head.version && head.databaseChecksum === BigInt(memory.databaseChecksum)
 }
 
-/** The head is neither what we stored last, nor what we were just storing, nor something we once stored. */
+/**
+ * The head is neither what we stored last, nor what we were just storing, nor something we once stored.
+ * A keeper that was never confirmed (its first answer was lost, or its state is) knows no other head as
+ * its own: what the app made may then be a branch (R10), but never buries what others stored.
+ */
 function othersWentOn(memory: KeeperMemory, head: VersionInfo): boolean {
-  if (memory.version === 0) return false
   const ownIntent = memory.intent?.version === head.version && memory.intent.nodeId === nodeText(head.nodeId)
   return memory.version < head.version && !ownIntent
 }
