@@ -181,12 +181,13 @@ describe('a deploy', { timeout: 60_000 }, () => {
       const second = await Promise.race([opened, late])
       going = false
       await first.call('stopWriting')
-      await flushLoop
       expect(second).not.toBe('too late')
       const owner = await opened
       await owner.sql("INSERT INTO note(body) VALUES ('~ the new owner')")
       await owner.flush()
       expect(await notesIn()).toContain('~ the new owner')
+      // The former owner waits for the new one's first change before it gives up.
+      await flushLoop
     },
   )
 

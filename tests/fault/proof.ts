@@ -13,6 +13,7 @@ type Run = (options: LoopOptions) => Promise<LoopResult>
 const LOOPS: Record<string, () => Promise<Run>> = {
   kill: async () => (await import('./kill-loop.ts')).killLoop,
   wipe: async () => (await import('./wipe-loop.ts')).wipeLoop,
+  'family-year': async () => (await import('../simulation/family-year.ts')).run,
   simulation: async () => (await import('../simulation/simulation-loop.ts')).simulationLoop,
 }
 const DEFAULT_ROUNDS = 50

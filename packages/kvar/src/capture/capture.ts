@@ -48,16 +48,21 @@ export class Capture implements ChangeSink {
   #consistent = false
   #walSince: number | undefined
 
-  /** @param table the pages of the newest version, or undefined to take every page as changed */
+  /**
+   * @param options.table the pages of the newest version, or undefined to take every page as changed
+   * @param options.restored we have just put the file there, before the app: nobody is changing its journal mode
+   */
   constructor(options: {
     path: string
     platform: Platform
     pendingBytes: number
     table?: PageTable | undefined
+    restored?: boolean
   }) {
     this.#path = options.path
     this.#platform = options.platform
     this.#table = options.table
+    if (options.restored === true) this.#walSince = Number.NEGATIVE_INFINITY
     this.pending = new PendingPages(options.pendingBytes)
   }
 

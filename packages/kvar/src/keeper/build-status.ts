@@ -53,7 +53,7 @@ export function buildStatus(facts: StatusFacts): KeeperStatus {
     version: protector?.appender?.newest.version ?? durable,
     durableVersion: durable,
     confirmedAt: isoOrNull(protector?.confirmedAtMs),
-    pendingPages: protector?.pendingPages ?? 0,
+    pendingPages: protector?.loop.capture.pending.size ?? 0,
     captureMode: protector?.loop.capture.mode ?? 'none',
     targets,
     copies: settings.copies.map((kind) => copyStatus(kind, facts)),

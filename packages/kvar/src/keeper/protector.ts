@@ -1,7 +1,7 @@
 import { Capture } from '../capture/capture.ts'
 import { type KvarError, toKvarError } from '../errors.ts'
 import { nextTimestampMs } from '../log/claim.ts'
-import { type CutVersion, Ledger } from '../log/ledger.ts'
+import { Ledger } from '../log/ledger.ts'
 import { lineageNumber } from '../log/lineage.ts'
 import type { VersionInfo, VersionLog } from '../log/version-log.ts'
 import { beforeDeadline } from '../platform/clock.ts'
@@ -84,6 +84,7 @@ export class Protector {
       platform,
       pendingBytes: settings.limits.pendingBytes,
       table: started.table,
+      restored: started.report.restored,
     })
     this.loop = new CaptureLoop({
       capture,
@@ -144,7 +145,11 @@ export class Protector {
   async #appendFirst(deadlineMs: number): Promise<'stored' | 'lost'> {
     const { started, platform, nodeId, settings } = this.#options
     const { capture } = this.loop
-    if (started.claim !== undefined) return this.#beginAfterClaim(started.claim)
+    if (started.claim !== undefined) {
+      // The start has claimed the log already: that is noted as every confirmed version is.
+      await this.#confirmed(asPrepared(started.claim, capture))
+      return 'stored'
+    }
     const done = new Promise<'stored' | 'lost'>((resolve) => {
       this.#onFirst = resolve
     })
@@ -159,13 +164,6 @@ export class Protector {
     if (outcome !== 'late') return outcome
     if (settings.onUnreachable === 'stale') return 'stored'
     throw notTaken(this.ledgerProblem)
-  }
-
-  /** The start has claimed the log already: the claim is noted as every confirmed version is. */
-  async #beginAfterClaim(claim: CutVersion): Promise<'stored'> {
-    await this.#confirmed(asPrepared(claim, this.loop.capture))
-    if (this.loop.capture.sequence > 0) void this.#schedule.consider(true)
-    return 'stored'
   }
 
   /**
@@ -194,7 +192,6 @@ export class Protector {
     return { version, targets: this.places?.holding(version) ?? [] }
   }
 
-  /** Copies that show at least everything committed before the call. */
   async writeCopies(): Promise<void> {
     const { sequence, present } = await this.loop.lookNow()
     if (present) await this.copier.writeNow(sequence)
@@ -209,15 +206,10 @@ export class Protector {
     return this.#options.store.path(name)
   }
 
-  /** Things worth knowing that are no danger. */
   notes(): string[] {
     const isMissing = !this.present && this.memory.version > 0
     const missing = isMissing ? ['The database file is missing; its newest version is stored.'] : []
     return [...missing, ...this.checks.notes(), ...(this.places?.notes() ?? [])]
-  }
-
-  get pendingPages(): number {
-    return this.loop.capture.pending.size
   }
 
   /** Captured changes that no version holds, or versions that the ledger does not hold. */
