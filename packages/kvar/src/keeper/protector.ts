@@ -129,7 +129,7 @@ export class Protector {
     this.#mayCut = true
     // Others went on. The next number alone would not tell: it may be gone from their log by now
     // (thinned out, or never filled), and what is put into such a hole is buried under the newest version.
-    if ((started.found?.head?.version ?? 0) > (started.head?.version ?? 0)) return 'lost'
+    if (started.found?.head?.version !== started.head?.version) return 'lost'
     if (present && this.appender !== undefined) {
       const first = await this.#appendFirst(deadlineMs)
       if (first === 'lost') return 'lost'

@@ -8,7 +8,7 @@ import { sleep } from '../../platform/clock.ts'
 import { randomUint64 } from '../../platform/random.ts'
 import { emptyMemory, forgetVersions, type KeeperMemory } from '../state-store.ts'
 import { type FoundLog, findLog } from './ledger-facts.ts'
-import { nodeText, type StartContext } from './situation.ts'
+import { nodeText, type StartContext, wasOurs } from './situation.ts'
 import type { Started } from './start.ts'
 
 const PAUSE_MS = 5000
@@ -30,7 +30,7 @@ export async function resumeDatabase(
   if (found !== undefined && head === undefined) forgetVersions(memory)
   // Content that began without knowing the newest version may only follow that very version.
   const afterStale = options.afterStale || memory.beganStale === true
-  const basisOnly = afterStale && head !== undefined && !isAtHead(memory, head)
+  const basisOnly = afterStale && head !== undefined && !isAtHead(memory, head) && !lostItsEnd(memory, head)
   const known = basisOnly ? saved?.table : await tableToGoOnFrom(context, found, memory, saved?.table)
   return {
     report: {
@@ -107,7 +107,13 @@ function isAtHead(memory: KeeperMemory, head: VersionInfo): boolean {
  */
 function othersWentOn(memory: KeeperMemory, head: VersionInfo): boolean {
   const ownIntent = memory.intent?.version === head.version && memory.intent.nodeId === nodeText(head.nodeId)
+  if (memory.version > head.version) return !wasOurs(memory, head)
   return memory.version < head.version && !ownIntent
+}
+
+/** The ledger was lost, and filled from a follower that was behind: what it lacks is here. */
+function lostItsEnd(memory: KeeperMemory, head: VersionInfo): boolean {
+  return memory.version > head.version && wasOurs(memory, head)
 }
 
 /** The version our next one is to follow; if others went on, the append after it tells. */
