@@ -30,8 +30,8 @@ export async function resumeDatabase(
   if (found !== undefined && head === undefined) forgetVersions(memory)
   // Content that began without knowing the newest version may only follow that very version.
   const afterStale = options.afterStale || memory.beganStale === true
-  const basisOnly = afterStale && head !== undefined && !isAtHead(memory, head) && !lostItsEnd(memory, head)
-  const known = basisOnly ? saved?.table : await tableToGoOnFrom(context, found, memory, saved?.table)
+  const isOvertaken = head !== undefined && othersWentOn(memory, head, afterStale)
+  const known = isOvertaken ? saved?.table : await tableToGoOnFrom(context, found, memory, saved?.table)
   return {
     report: {
       action: 'kept-local',
@@ -45,7 +45,8 @@ export async function resumeDatabase(
     memory,
     table: known,
     found,
-    head: head === undefined || memory.version === 0 ? undefined : basis(memory, head),
+    // Without a version to follow the keeper is told that it has lost the log: see `Protector.begin`.
+    head: isOvertaken ? undefined : head,
     stale: false,
   }
 }
@@ -83,7 +84,7 @@ async function tableToGoOnFrom(
   if (found === undefined) return saved
   const head = found.head
   if (head === undefined) return undefined
-  if (othersWentOn(memory, head) || (isAtHead(memory, head) && saved !== undefined)) return saved
+  if (isAtHead(memory, head) && saved !== undefined) return saved
   const path = context.store.path('head.tmp')
   await context.platform.files.remove(path)
   const plan = await found.log.plan({ kind: 'version', version: head.version })
@@ -97,7 +98,9 @@ async function tableToGoOnFrom(
 }
 
 function isAtHead(memory: KeeperMemory, head: VersionInfo): boolean {
-  return memory.version === head.version && head.databaseChecksum === BigInt(memory.databaseChecksum)
+  // Files of other programs do not record a checksum.
+  const { databaseChecksum = BigInt(memory.databaseChecksum) } = head
+  return memory.version === head.version && databaseChecksum === BigInt(memory.databaseChecksum)
 }
 
 /**
@@ -105,22 +108,12 @@ function isAtHead(memory: KeeperMemory, head: VersionInfo): boolean {
  * A keeper that was never confirmed (its first answer was lost, or its state is) knows no other head as
  * its own: what the app made may then be a branch (R10), but never buries what others stored.
  */
-function othersWentOn(memory: KeeperMemory, head: VersionInfo): boolean {
+function othersWentOn(memory: KeeperMemory, head: VersionInfo, afterStale: boolean): boolean {
   const ownIntent = memory.intent?.version === head.version && memory.intent.nodeId === nodeText(head.nodeId)
-  if (memory.version > head.version) return !wasOurs(memory, head)
-  return memory.version < head.version && !ownIntent
-}
-
-/** The ledger was lost, and filled from a follower that was behind: what it lacks is here. */
-function lostItsEnd(memory: KeeperMemory, head: VersionInfo): boolean {
-  return memory.version > head.version && wasOurs(memory, head)
-}
-
-/** The version our next one is to follow; if others went on, the append after it tells. */
-function basis(memory: KeeperMemory, head: VersionInfo): VersionInfo {
-  if (memory.version === head.version) return head
-  const { version, timestampMs } = memory
-  return { ...head, version, timestampMs, databaseChecksum: BigInt(memory.databaseChecksum) }
+  if (memory.version < head.version) return afterStale || !ownIntent
+  if (memory.version === head.version) return !isAtHead(memory, head)
+  // The ledger was lost, and filled from a follower that was behind: what it lacks is here.
+  return !wasOurs(memory, head)
 }
 
 function newLineage(context: StartContext): string {
