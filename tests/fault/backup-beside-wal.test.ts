@@ -73,12 +73,12 @@ async function rowsAfterStart(): Promise<unknown> {
   return database.prepare('SELECT count(*) AS count FROM notes').get()?.count
 }
 
-test('the commits in the WAL are there', async () => {
+test('the commits in the WAL are there', { retry: 0 }, async () => {
   await dieWithCommitsInTheWal()
   expect(await rowsAfterStart()).toBe(COMMITS)
 })
 
-test('without its WAL the database does not pass for a .backup that was put in place', async () => {
+test('without its WAL the database does not pass for a .backup that was put in place', { retry: 0 }, async () => {
   await dieWithCommitsInTheWal()
   fs.rmSync(join(folder, 'next/notes.db-wal'))
   expect(await rowsAfterStart()).toBe(COMMITS)

@@ -93,7 +93,7 @@ async function endKeeperOf(path: string): Promise<void> {
   await waitFor('the keeper is gone', () => !isAlive(id))
 }
 
-describe('killed again and again under load', { timeout: 60_000 }, () => {
+describe('killed again and again under load', { timeout: 60_000, retry: 0 }, () => {
   it.each(['wal', 'delete'])(
     'it is started again, the next flush succeeds, the app is never locked out (%s)',
     async (journalMode) => {

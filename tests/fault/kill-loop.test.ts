@@ -7,7 +7,7 @@
 import { expect, test } from 'vitest'
 import { compileProduct } from './proof-product.ts'
 
-test('50 rounds of killing the app, the keeper or both', { timeout: 300_000 }, async () => {
+test('50 rounds of killing the app, the keeper or both', { timeout: 600_000, retry: 0 }, async () => {
   compileProduct()
   const { killLoop } = await import('./kill-loop.ts')
   const { violations, sentence } = await killLoop({ rounds: 50, seed: 1 })

@@ -7,7 +7,7 @@
 import { expect, test } from 'vitest'
 import { compileProduct } from './proof-product.ts'
 
-test('80 rounds of wiping, 20 of each kind', { timeout: 300_000 }, async () => {
+test('80 rounds of wiping, 20 of each kind', { timeout: 600_000, retry: 0 }, async () => {
   compileProduct()
   const { wipeLoop } = await import('./wipe-loop.ts')
   const { violations, sentence } = await wipeLoop({ rounds: 80, seed: 1 })
