@@ -93,7 +93,7 @@ async function costOfCopies({ folder, quick }: RowOptions, events: number): Prom
   // Copies of a million events may take longer than a keeper has to leave; versions are stored by then.
   await persistence.close().catch(() => undefined)
   const bound = {
-    text: `copies at most ${COPY_SHARE_PERCENT} % of a core, versions beside them`,
+    text: `at most ${COPY_SHARE_PERCENT} % of a core for copies and as much for versions`,
     met: share <= COPY_SHARE_PERCENT * 2,
   }
   return [

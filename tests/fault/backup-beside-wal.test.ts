@@ -78,7 +78,9 @@ test('the commits in the WAL are there', { retry: 0 }, async () => {
   expect(await rowsAfterStart()).toBe(COMMITS)
 })
 
-test('without its WAL the database does not pass for a .backup that was put in place', { retry: 0 }, async () => {
+test('without its WAL the database does not pass for a .backup that was put in place', {
+  retry: 0,
+}, async () => {
   await dieWithCommitsInTheWal()
   fs.rmSync(join(folder, 'next/notes.db-wal'))
   expect(await rowsAfterStart()).toBe(COMMITS)

@@ -181,11 +181,13 @@ describe('the log of another database', () => {
 })
 
 describe('the database is deleted and its state survives', () => {
-  test('and the ledger is empty and nobody else has versions: nothing is invented', async () => {
+  test('and the ledger is empty and nobody else has versions: the app does not start empty', async () => {
     await past(machine)
     fs.rmSync(machine.ledgerPath, { recursive: true })
     machine.wipeDatabase()
-    expect((await machine.live((app) => add(makeTable(app), FOUR))).action).toBe('nothing-yet')
-    expect((await machine.headRows())?.rows).toEqual([FOUR])
+    await expect(machine.live((app) => add(makeTable(app), FOUR))).rejects.toMatchObject({
+      code: 'NO_BACKUP',
+    })
+    expect(fs.existsSync(machine.databasePath)).toBe(false)
   })
 })

@@ -9,11 +9,15 @@ import { type KeeperMemory, saltsOf } from '../state-store.ts'
 /** More new beginnings of a WAL since our last note are not believed: salts of another WAL are random. */
 const RESTARTS_LIMIT = 65_536
 
+/** What tools that keep a file's time lose of it. */
+const TIME_LOSS_NS = 2000n
+
 /** The bare files as they lie on the disk, before SQLite opens anything. */
 export interface BareFiles {
   header: DatabaseHeader
   sizeBytes: number
   modifiedAtMs: number
+  modifiedAtNs: bigint
   /** The pages of the database file alone, without its WAL. */
   table: PageTable
   wal: WalScan | undefined
@@ -37,6 +41,7 @@ export async function readBareFiles(path: string, platform: Platform): Promise<B
       header,
       sizeBytes: facts.sizeBytes,
       modifiedAtMs: facts.modifiedAtMs,
+      modifiedAtNs: facts.modifiedAtNs,
       table: await tableOfFile(path, header.pageSize, pageCount, platform),
       wal: scanFile(`${path}-wal`, platform),
       walModifiedAtMs: files.statSync(`${path}-wal`)?.modifiedAtMs ?? 0,
@@ -80,7 +85,9 @@ export function backupWasCopied(
   memory: KeeperMemory | undefined,
 ): boolean {
   if (backup === undefined || bare.table.databaseChecksum !== backup.table.databaseChecksum) return false
-  if (bare.modifiedAtMs === backup.modifiedAtMs) return true
+  // `cp -p` keeps the copy's own time, to the microsecond; SQLite's writes have the kernel's.
+  const apartNs = bare.modifiedAtNs - backup.modifiedAtNs
+  if (apartNs >= -TIME_LOSS_NS && apartNs <= TIME_LOSS_NS) return true
   if (bare.wal !== undefined && bare.wal.commits > 0) {
     // A power cut can take database and WAL back to where the copy was made; a hand leaves the WAL whole.
     if (memory !== undefined && walFellShort(bare.wal, memory)) return false
