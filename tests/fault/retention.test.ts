@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { listVersionLines } from '../../packages/kvar/src/keeper/list-log.ts'
 import { createLineage, lineageText } from '../../packages/kvar/src/log/lineage.ts'
 import type { LogFile } from '../../packages/kvar/src/log/log-layout.ts'
 import { restoreToFile } from '../../packages/kvar/src/log/restore.ts'
@@ -125,6 +126,7 @@ describe('kvar prune', () => {
     ).toEqual(keysOf(done))
     expect(Buffer.compare(await imageOf(log), content)).toBe(0)
     expect(keysOf(await prune())).toEqual([])
+    await expectEveryListedVersion(log)
   })
 })
 
@@ -160,6 +162,16 @@ describe(`Litestream${missing === undefined ? '' : ` (left out: ${missing})`}`, 
     },
   )
 })
+
+/** Versions that only the end of a range or a snapshot still holds are listed as well, and all can be restored. */
+async function expectEveryListedVersion(log: VersionLog): Promise<void> {
+  const single = await Array.fromAsync(log.listVersions())
+  const listed = await listVersionLines(log, { limit: 10_000 })
+  expect(listed.length).toBeGreaterThan(single.length)
+  for (const { version } of listed) {
+    expect((await log.plan({ kind: 'version', version })).version).toBe(version)
+  }
+}
 
 function everyOther(files: LogFile[]): string[] {
   return files.filter((_, index) => index % 2 === 0).map(({ key }) => key)

@@ -33,8 +33,7 @@ export async function listVersionLines(
   log: VersionLog,
   options: { limit?: number; details?: boolean },
 ): Promise<VersionLine[]> {
-  const files: LogFile[] = []
-  for await (const file of log.listVersions()) files.push(file)
+  const files = versionEnds(await log.listFiles())
   const limit = options.limit ?? DEFAULT_LIMIT
   // The one before the oldest shown tells whether that one changed anything.
   const shown = files.slice(-(limit + 1)).reverse()
@@ -42,9 +41,23 @@ export async function listVersionLines(
   return shown.slice(0, limit).map((file, index) => versionLine(file, headers[index], headers[index + 1]))
 }
 
+/**
+ * Every version that can be restored, ascending: those of level 0, and where retention merged them, the last one
+ * of each range. The smallest file stands for it: it tells how much changed, a snapshot how much there is.
+ */
+function versionEnds(files: LogFile[]): LogFile[] {
+  const byEnd = new Map<number, LogFile>()
+  for (const file of files) {
+    const known = byEnd.get(file.maxVersion)
+    if (known === undefined || file.minVersion > known.minVersion) byEnd.set(file.maxVersion, file)
+  }
+  return [...byEnd.values()].sort((a, b) => a.maxVersion - b.maxVersion)
+}
+
 function versionLine(file: LogFile, own: LtxHeader | undefined, before: LtxHeader | undefined): VersionLine {
   const checksum = own?.databaseChecksum
-  const isClaim = checksum !== undefined && checksum === before?.databaseChecksum
+  const isSingle = file.minVersion === file.maxVersion
+  const isClaim = isSingle && checksum !== undefined && checksum === before?.databaseChecksum
   return {
     version: file.maxVersion,
     time: new Date(own?.timestampMs ?? file.modifiedAtMs).toISOString(),

@@ -22,7 +22,7 @@ import { createLineage, lineageText, proveCreateIfAbsent } from './lineage.ts'
 import { BRANCHES_PREFIX, branchMetaKey, fileKey } from './log-layout.ts'
 import { imageSource } from './page-source.ts'
 import { restoreToFile } from './restore.ts'
-import { snapshotDue, snapshotFromLog, storeSnapshot } from './snapshot.ts'
+import { snapshotFromLog, storeSnapshot } from './snapshot.ts'
 import { VersionLog } from './version-log.ts'
 
 let folder = ''
@@ -107,20 +107,6 @@ describe('snapshots', () => {
     await expect(storeSnapshot({ log, version: 3, pages: changing })).rejects.toThrow(code('DAMAGED'))
     expect(opened).toBe(2)
     expect((log.target as MemoryTarget).keys()).toEqual(keys)
-  })
-
-  it('are due by size, by number and by age, and never without a change', () => {
-    const last = { version: 5, timestampMs: START_MS, sizeBytes: 1000 }
-    const head = { version: 6, timestampMs: START_MS + 1 }
-    const need = { last, head, deltaBytes: 10, nowMs: START_MS + 60_000 }
-    expect(snapshotDue(need)).toBe(false)
-    expect(snapshotDue({ ...need, deltaBytes: 1001 })).toBe(true)
-    expect(snapshotDue({ ...need, head: { ...head, version: 1005 } })).toBe(false)
-    expect(snapshotDue({ ...need, head: { ...head, version: 1006 } })).toBe(true)
-    expect(snapshotDue({ ...need, nowMs: START_MS + 24 * 3600_000 })).toBe(true)
-    expect(snapshotDue({ ...need, head: last, deltaBytes: 0, nowMs: START_MS + 99 * 24 * 3600_000 })).toBe(
-      false,
-    )
   })
 })
 

@@ -1,4 +1,4 @@
-import { assert, KvarError } from '../errors.ts'
+import { KvarError } from '../errors.ts'
 import type { LtxHeader } from '../formats/ltx.ts'
 import type { Platform } from '../platform/platform.ts'
 import { fileKey, SNAPSHOT_LEVEL } from './log-layout.ts'
@@ -65,30 +65,6 @@ export async function snapshotFromLog(options: {
   } finally {
     await platform.files.remove(scratchPath)
   }
-}
-
-/** When a new snapshot pays: limits with names, all of them per log. */
-export const SNAPSHOT_LIMITS = { versions: 1000, ageMs: 24 * 3600 * 1000 }
-
-export interface SnapshotNeed {
-  /** The newest snapshot, or version 1, which holds all pages too. */
-  last: { version: number; timestampMs: number; sizeBytes: number }
-  head: { version: number; timestampMs: number }
-  /** Bytes of the versions after `last`. */
-  deltaBytes: number
-  nowMs: number
-}
-
-/**
- * Whether a restore would gain by a new snapshot: the deltas outweigh the last one, they are many,
- * or a day with a change has gone by.
- */
-export function snapshotDue(need: SnapshotNeed, limits = SNAPSHOT_LIMITS): boolean {
-  const versions = need.head.version - need.last.version
-  assert(versions >= 0, 'a snapshot beyond the head')
-  if (versions === 0) return false
-  if (need.deltaBytes > need.last.sizeBytes || versions > limits.versions) return true
-  return need.nowMs - need.last.timestampMs >= limits.ageMs
 }
 
 function snapshotHeader(info: VersionInfo, pages: PageSource): LtxHeader {
