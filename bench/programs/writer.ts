@@ -33,7 +33,7 @@ console.log(
     commitsPerSecond: n / tookSeconds,
     p50Ms: percentile(commitMs, 0.5),
     p99Ms: percentile(commitMs, 0.99),
-    slowestMs: Math.max(...commitMs),
+    slowestMs: commitMs.reduce((slowest, ms) => Math.max(slowest, ms), 0),
     failed: locked.times,
     cpuSeconds: (processMs.user + processMs.system) / 1e6,
   }),

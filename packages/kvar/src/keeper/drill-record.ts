@@ -67,9 +67,9 @@ export function emptyRecord(lineage: string): ProofRecord {
 
 /** What was noted about this database; an empty record where nothing (readable) was. */
 export async function loadRecord(folder: string, lineage: string, platform: Platform): Promise<ProofRecord> {
-  const bytes = await platform.files.readFile(join(folder, NAME))
-  if (bytes === undefined) return emptyRecord(lineage)
   try {
+    const bytes = await platform.files.readFile(join(folder, NAME))
+    if (bytes === undefined) return emptyRecord(lineage)
     const record = JSON.parse(new TextDecoder().decode(bytes)) as ProofRecord
     const fits = record.format === FORMAT && record.lineage === lineage && Number.isSafeInteger(record.drills)
     return fits ? { ...emptyRecord(lineage), ...record } : emptyRecord(lineage)
