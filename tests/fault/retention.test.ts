@@ -165,7 +165,8 @@ describe(`Litestream${missing === undefined ? '' : ` (left out: ${missing})`}`, 
 
 /** Versions that only the end of a range or a snapshot still holds are listed as well, and all can be restored. */
 async function expectEveryListedVersion(log: VersionLog): Promise<void> {
-  const single = await Array.fromAsync(log.listVersions())
+  const single: LogFile[] = []
+  for await (const file of log.listVersions()) single.push(file)
   const listed = await listVersionLines(log, { limit: 10_000 })
   expect(listed.length).toBeGreaterThan(single.length)
   for (const { version } of listed) {
