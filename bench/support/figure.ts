@@ -20,6 +20,7 @@ export type Unit =
   | 'kB'
   | 'bytes'
   | 'objects'
+  | 'commits'
   | '% of a core'
   | '%'
   | 'commits/s'
