@@ -80,7 +80,8 @@ export class KeeperWorld {
     for (const database of this.#databases) if (database.isOpen) database.close()
     for (const app of this.#apps) await app.end()
     await Promise.allSettled(this.#persistences.map((persistence) => persistence.close()))
-    const keepers = [...this.#keepers].filter((id) => id > 0)
+    // A keeper in a container of its own noted the number it has there: another process may have it here.
+    const keepers = [...this.#keepers].filter((id) => id > 0 && isKeeper(id))
     try {
       await waitFor('every keeper has left', () => keepers.every((id) => !isAlive(id)), 12_000)
     } finally {
@@ -189,6 +190,10 @@ export function keepersOf(databasePath: string): number[] {
     .readdirSync('/proc')
     .map(Number)
     .filter((id) => id > 0 && commandLine(id)[2] === databasePath && isAlive(id))
+}
+
+function isKeeper(processId: number): boolean {
+  return /keeper[^/]*\/main\.[jt]s$|crashing-keeper/.test(commandLine(processId)[1] ?? '')
 }
 
 function commandLine(processId: number): string[] {

@@ -142,5 +142,28 @@ export function unreachable(value: never): never {
 export function toKvarError(thrown: unknown): KvarError {
   if (thrown instanceof KvarError) return thrown
   const message = thrown instanceof Error ? thrown.message : String(thrown)
-  return new KvarError('ASSERTION', message, { cause: thrown })
+  return ofSystemCall(thrown) ?? new KvarError('ASSERTION', message, { cause: thrown })
+}
+
+const SYSTEM_TROUBLES: Record<string, { code: KvarErrorCode; reason: string; hint: string }> = {
+  ENOSPC: { code: 'TARGET_FULL', reason: 'the disk is full', hint: 'make room on the disk' },
+  EDQUOT: { code: 'TARGET_FULL', reason: 'the quota is used up', hint: 'make room, or raise the quota' },
+  EACCES: { code: 'TARGET_DENIED', reason: 'this user may not', hint: 'give this user the right to it' },
+  EPERM: { code: 'TARGET_DENIED', reason: 'this user may not', hint: 'give this user the right to it' },
+  EROFS: { code: 'TARGET_DENIED', reason: 'the disk is mounted read-only', hint: 'mount it for writing' },
+  ENOENT: { code: 'NOT_FOUND', reason: 'it is not there', hint: 'check the path, and that its disk is mounted' },
+}
+
+/** A failed system call as Node reports it: a trouble of the machine and no mistake of the program. */
+function ofSystemCall(thrown: unknown): KvarError | undefined {
+  const { code, syscall, path } = (thrown ?? {}) as NodeJS.ErrnoException
+  if (typeof code !== 'string' || typeof syscall !== 'string') return undefined
+  const { reason, hint, ...known } = SYSTEM_TROUBLES[code] ?? {
+    code: 'TARGET_TEMPORARY' as const,
+    reason: `the system says ${code}`,
+    hint: 'try again; if it stays so, look at the disk or the network',
+  }
+  const place = path === undefined ? 'a file' : `"${path}"`
+  const data = { systemCode: code, ...(path === undefined ? {} : { path }) }
+  return new KvarError(known.code, `Cannot ${syscall} ${place}: ${reason}`, { hint, data, cause: thrown })
 }

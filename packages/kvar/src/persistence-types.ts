@@ -14,6 +14,14 @@ export interface PersistentDbOptions {
   /** What to do when the ledger does not answer at start. */
   onUnreachable?: 'fail' | 'stale'
   startTimeout?: string
+  /** How much `.NAME-kvar/keeper.log` tells (default `'info'`); never content or secrets. */
+  logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  /** Port on 127.0.0.1 for `/metrics` and `/healthz`; off when left out. */
+  metricsPort?: number
+  /** Whom to tell: `webhook:URL`, `ntfy:URL` of a topic, `command:PATH`. The URLs are secrets. */
+  alarm?: string[]
+  /** How long things may be late before the alarm (default `'5m'`). */
+  alarmAfter?: string
   /** Install a SIGTERM/SIGINT handler that flushes before the process leaves (default true). */
   handleSignals?: boolean
   /** Called once when another keeper has taken the log over for good. */

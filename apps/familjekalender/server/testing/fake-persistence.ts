@@ -13,6 +13,8 @@ export function keeperStatus(changes: Partial<KeeperStatus> = {}): KeeperStatus 
     version: 7,
     durableVersion: 7,
     confirmedAt: '2026-03-25T13:03:07.000Z',
+    storedUpTo: '2026-03-25T13:03:09.000Z',
+    waitingMs: 0,
     pendingPages: 0,
     captureMode: 'wal',
     targets: [targetStatus({ kind: 'folder' }), targetStatus({ kind: 'dropbox', role: 'follower' })],

@@ -16,9 +16,6 @@ import type {
 } from './status.ts'
 import type { TargetInUse, TargetSet } from './target-set.ts'
 
-/** A version that was on its way for longer than this makes the first line say so. */
-const LATE_MS = 10_000
-
 export interface StatusFacts {
   settings: KeeperSettings
   targets: TargetSet
@@ -27,6 +24,8 @@ export interface StatusFacts {
   startError: KvarError | undefined
   protector: Protector | undefined
   nowMs: number
+  /** Waits are measured by it: a wall clock that is set must not make anything look late. */
+  monotonicMs: number
   keeper: KeeperStatus['keeper']
   notes: string[]
 }
@@ -42,7 +41,8 @@ export function buildStatus(facts: StatusFacts): KeeperStatus {
     protector?.problem ??
     protector?.ledgerProblem ??
     null
-  const safety = judge(facts, targets, problem)
+  const waitingMs = waitedMs(facts)
+  const safety = judge(facts, targets, { problem, waitingMs })
   const durable = protector?.memory.version ?? 0
   const status: Omit<KeeperStatus, 'sentence'> = {
     schema: 1,
@@ -53,6 +53,8 @@ export function buildStatus(facts: StatusFacts): KeeperStatus {
     version: protector?.appender?.newest.version ?? durable,
     durableVersion: durable,
     confirmedAt: isoOrNull(protector?.confirmedAtMs),
+    storedUpTo: storedUpTo(facts),
+    waitingMs,
     pendingPages: protector?.loop.capture.pending.size ?? 0,
     captureMode: protector?.loop.capture.mode ?? 'none',
     targets,
@@ -69,7 +71,37 @@ export function buildStatus(facts: StatusFacts): KeeperStatus {
   return { ...status, sentence: statusSentence(status, facts.nowMs) }
 }
 
-function targetStatuses({ targets, protector, settings, nowMs }: StatusFacts): TargetStatus[] {
+/** How long the oldest commit waits that may be lost with this machine. */
+function waitedMs({ protector, monotonicMs }: StatusFacts): number {
+  const since = waitingSince(protector)
+  return since === undefined ? 0 : Math.max(0, Math.round(monotonicMs - since))
+}
+
+function waitingSince(protector: Protector | undefined): number | undefined {
+  if (protector === undefined) return undefined
+  const { unseenSinceMs } = protector.loop
+  const { lackingSinceMs } = protector.captured
+  if (unseenSinceMs === undefined || lackingSinceMs === undefined) return unseenSinceMs ?? lackingSinceMs
+  return Math.min(unseenSinceMs, lackingSinceMs)
+}
+
+/** When the mere passing of time will change the verdict, in monotonic milliseconds; undefined: it will not. */
+export function nextVerdictMs(facts: StatusFacts): number | undefined {
+  const since = waitingSince(facts.protector)
+  if (since === undefined) return undefined
+  const { lateAfterMs, notSafeAfterMs } = facts.settings.limits
+  const turns = [lateAfterMs, notSafeAfterMs].map((limitMs) => since + limitMs + 1)
+  return turns.filter((atMs) => atMs > facts.monotonicMs).sort((a, b) => a - b)[0]
+}
+
+/** The newest complete look whose state the ledger has confirmed. */
+function storedUpTo({ protector, state, nowMs, monotonicMs }: StatusFacts): string | null {
+  const upToMs = protector?.captured.completeUpToMs
+  if (upToMs === undefined || protector?.confirmedAtMs === undefined || state === 'stale') return null
+  return new Date(nowMs - (monotonicMs - upToMs)).toISOString()
+}
+
+function targetStatuses({ targets, protector, settings }: StatusFacts): TargetStatus[] {
   return settings.targets.map((setting) => {
     const target = targets.all.find((one) => one.setting === setting) as TargetInUse
     const shared = {
@@ -91,13 +123,12 @@ function targetStatuses({ targets, protector, settings, nowMs }: StatusFacts): T
       }
     }
     const follower = protector?.followers.find((one) => one.target === target)
-    const behind = (follower?.confirmed ?? 0) < version
     return {
       ...shared,
       role: 'follower' as const,
       version: follower?.confirmed ?? 0,
       confirmedAt: isoOrNull(follower?.confirmedAtMs),
-      behindMs: behind ? nowMs - (follower?.confirmedAtMs ?? protector?.confirmedAtMs ?? nowMs) : 0,
+      behindMs: Math.round(follower?.behindMs ?? 0),
       problem: follower?.problem?.toJSON() ?? null,
       nextTryAt: isoOrNull(follower?.nextTryMs),
     }
@@ -137,15 +168,20 @@ function countBranches({ start, protector }: StatusFacts): number {
 }
 
 /** Never *Safe* while the only copy lies on the disk that may be thrown away. */
-function judge(facts: StatusFacts, targets: TargetStatus[], problem: KvarError | null): Safety {
+function judge(
+  facts: StatusFacts,
+  targets: TargetStatus[],
+  { problem, waitingMs }: { problem: KvarError | null; waitingMs: number },
+): Safety {
   const { protector, state } = facts
+  const { lateAfterMs, notSafeAfterMs } = facts.settings.limits
   if (state === 'fenced' || state === 'stale' || facts.startError !== undefined) return 'not-safe'
   // A log that cannot be restored, or a database that changed by itself, is worse than any place it lies in.
   if (protector?.checks.problem !== undefined) return 'not-safe'
   if (targets.every((target) => target.sameDisk)) return 'only-here'
-  const waitsMs = protector?.unstored ? facts.nowMs - (protector.confirmedAtMs ?? facts.nowMs) : 0
-  if (problem !== null && waitsMs > LATE_MS) return 'not-safe'
-  if (state === 'starting' || problem !== null || waitsMs > LATE_MS) return 'late'
+  const isLate = waitingMs > lateAfterMs
+  if ((problem !== null && isLate) || waitingMs > notSafeAfterMs) return 'not-safe'
+  if (state === 'starting' || problem !== null || isLate) return 'late'
   const nothingStored = protector?.unstored === true && protector.confirmedAtMs === undefined
   if (nothingStored) return 'late'
   return targets.some((target) => target.version < (protector?.memory.version ?? 0)) ? 'late' : 'safe'
@@ -167,17 +203,21 @@ export function statusSentence(status: Omit<KeeperStatus, 'sentence'>, nowMs: nu
     (target) => target.version >= status.durableVersion && target.version > 0,
   )
   const places = `${holding.length} of ${status.targets.length} targets`
-  const at = status.confirmedAt === null ? 'the start' : clockTime(status.confirmedAt)
+  const at = status.storedUpTo === null ? 'the start' : clockTime(status.storedUpTo)
   switch (safety) {
     case 'safe':
       return `Safe: everything up to ${at} is stored on ${places}${age(status.confirmedAt, nowMs)}.${proved(status, nowMs)}`
     case 'late':
-      return `Late: everything up to ${at} is stored on ${places}.${why}${proved(status, nowMs)}`
+      return `Late: everything up to ${at} is stored on ${places}.${waits(status)}${why}${proved(status, nowMs)}`
     case 'only-here':
       return `Only on this machine: ${onlyHere(status)}. Name a target elsewhere with KVAR_TARGETS.${why}`
     case 'not-safe':
-      return `Not safe:${why || ' the newest changes are not stored away from this machine.'}`
+      return `Not safe:${why || ` what was committed after ${at} is not stored away from this machine.`}`
   }
+}
+
+function waits({ waitingMs }: Omit<KeeperStatus, 'sentence'>): string {
+  return waitingMs < 1000 ? '' : ` A newer change has waited for ${Math.round(waitingMs / 1000)} s.`
 }
 
 /** A backup that was never restored is a wish: when the last restore was proved, and how long it took. */

@@ -1,5 +1,5 @@
 import { basename, dirname } from 'node:path'
-import type { Capture, SliceOutcome } from '../capture/capture.ts'
+import type { Capture, CaptureOutcome, SliceOutcome } from '../capture/capture.ts'
 import { KvarError, toKvarError } from '../errors.ts'
 import { sleep, type Timer } from '../platform/clock.ts'
 import type { Watch } from '../platform/files.ts'
@@ -25,6 +25,8 @@ const BUSY_LIMIT_MS = 60_000
 export interface CaptureLoopEvents {
   /** New changes were captured. */
   changed(): void
+  /** Everything committed before this moment (monotonic) is captured, in a state of this number. */
+  seen?(sequence: number, atMs: number): void
   /** The state of capture turned bad or good again. */
   trouble(error: KvarError | undefined): void
   /** Nothing changes, and everything captured is back in the database file. */
@@ -38,6 +40,8 @@ export interface CaptureLoopEvents {
 /** Decides when to look at the database, and sees to it that looks, cuts and copies never overlap. */
 export class CaptureLoop {
   readonly capture: Capture
+  /** Since when (monotonic) something may have been committed that no complete look has seen. */
+  unseenSinceMs: number | undefined
   readonly #path: string
   readonly #platform: Platform
   readonly #events: CaptureLoopEvents
@@ -47,6 +51,8 @@ export class CaptureLoop {
   #soon: Timer | undefined
   #rest: Timer | undefined
   #notBeforeMs = 0
+  /** The first change told since the newest look began: that look may not have seen it. */
+  #toldMs: number | undefined
   #stopped = false
   #trouble: string | undefined
 
@@ -60,7 +66,10 @@ export class CaptureLoop {
   start(): void {
     const names = new Set(['', '-wal', '-journal'].map((suffix) => basename(this.#path) + suffix))
     this.#watch = this.#platform.files.watch(dirname(this.#path), (name) => {
-      if (name === undefined || names.has(name)) this.#lookSoon()
+      if (name !== undefined && !names.has(name)) return
+      this.#toldMs ??= this.#platform.clock.monotonicMs()
+      this.unseenSinceMs ??= this.#toldMs
+      this.#lookSoon()
     })
     this.#nextTick()
   }
@@ -114,7 +123,7 @@ export class CaptureLoop {
     return this.exclusively(async () => {
       const { clock } = this.#platform
       const [before, begunMs] = [this.capture.sequence, clock.monotonicMs()]
-      const outcome = await this.capture.look()
+      const outcome = await this.#lookOnce(begunMs)
       const endMs = clock.monotonicMs()
       this.#notBeforeMs = endMs + Math.max(LOOK_PAUSE_MS, this.#pauseAfter(endMs - begunMs))
       this.#events.present(outcome.kind !== 'missing')
@@ -124,6 +133,21 @@ export class CaptureLoop {
       }
       return outcome
     })
+  }
+
+  /** What a look was to see stays unseen when it fails or is cut short. */
+  async #lookOnce(begunMs: number): Promise<CaptureOutcome> {
+    this.#toldMs = undefined
+    let isOver = false
+    try {
+      const outcome = await this.capture.look()
+      isOver = outcome.kind !== 'busy'
+      if (outcome.kind === 'complete') this.#events.seen?.(this.capture.sequence, begunMs)
+      return outcome
+    } finally {
+      if (isOver) this.unseenSinceMs = this.#toldMs
+      else this.unseenSinceMs ??= begunMs
+    }
   }
 
   #pauseAfter(tookMs: number): number {

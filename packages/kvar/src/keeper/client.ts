@@ -10,6 +10,7 @@ import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { stateFolder } from '../settings/names.ts'
 import type { KeeperAddress, KeeperLine, KeeperMethod, KeeperMethods } from './protocol.ts'
 import { PROTOCOL } from './protocol.ts'
+import { readKeeperLine } from './protocol-lines.ts'
 import type { KeeperStatus, StartReport } from './status.ts'
 
 /** How long a keeper may take until it listens; its start comes afterwards and has its own time. */
@@ -192,7 +193,11 @@ export class KeeperClient {
   }
 
   #onLine(line: string): void {
-    const message = JSON.parse(line) as KeeperLine
+    const message = readKeeperLine(line)
+    if (message === undefined) {
+      this.#connection?.close()
+      return
+    }
     if ('event' in message) {
       this.#onEvent(message)
       return
@@ -265,13 +270,15 @@ export class KeeperClient {
     return startDetached({
       programPath: keeperProgram(),
       programArguments: [settings.databasePath],
-      outputPath: join(folder, 'keeper.log'),
+      // What Node itself says when it dies; the keeper's own words stand in keeper.log.
+      outputPath: join(folder, 'keeper.out'),
     })
   }
 
   async #failedStart(): Promise<KvarError> {
-    const log = join(stateFolder(this.#options.settings.databasePath), 'keeper.log')
-    return new KvarError('KEEPER_GONE', 'The keeper could not be started', { hint: `look into "${log}"` })
+    const folder = stateFolder(this.#options.settings.databasePath)
+    const hint = `look into keeper.log and keeper.out in "${folder}"`
+    return new KvarError('KEEPER_GONE', 'The keeper could not be started', { hint })
   }
 
   /** Everything committed is stored, then the keeper may leave. */

@@ -3,6 +3,7 @@ import { Follower } from '../log/follower.ts'
 import type { VersionLog } from '../log/version-log.ts'
 import { sleep } from '../platform/clock.ts'
 import type { Platform } from '../platform/platform.ts'
+import { Milestones } from './milestones.ts'
 import type { TargetInUse } from './target-set.ts'
 
 const FIRST_PAUSE_MS = 1000
@@ -30,6 +31,8 @@ export class FollowerTask {
   #wanted = 0
   #running = false
   #pause = new AbortController()
+  /** What the ledger holds, and how far this follower has come. */
+  readonly #ledger = new Milestones()
   confirmed = 0
   confirmedAtMs: number | undefined
   problem: KvarError | undefined
@@ -44,7 +47,14 @@ export class FollowerTask {
   /** Says what the ledger holds now. */
   follow(version: number): void {
     this.#wanted = Math.max(this.#wanted, version)
+    this.#ledger.note(this.#wanted, this.#options.platform.clock.monotonicMs())
     void this.#run()
+  }
+
+  /** How long it has lacked the oldest version that the ledger holds and it does not; 0 when it has all. */
+  get behindMs(): number {
+    const sinceMs = this.#ledger.lackingSinceMs
+    return sinceMs === undefined ? 0 : this.#options.platform.clock.monotonicMs() - sinceMs
   }
 
   hurry(): void {
@@ -81,6 +91,7 @@ export class FollowerTask {
       const progress = await this.#follower.catchUp(this.#wanted, source, this.#stop.signal)
       if (progress.branch !== undefined) this.branches += 1
       this.confirmed = progress.confirmed
+      this.#ledger.reach(this.confirmed)
       this.confirmedAtMs = platform.clock.nowMs()
       this.problem = undefined
       this.nextTryMs = undefined

@@ -7,9 +7,12 @@ import type { Platform } from '../platform/platform.ts'
 import { processId } from '../platform/processes.ts'
 import { stateFolder } from '../settings/names.ts'
 import { Keeper } from './keeper.ts'
+import { crashFacts } from './logging.ts'
 import { type MachineLock, takeMachineLock } from './machine-lock.ts'
 import type { ClientLine, KeeperAddress, KeeperLine, KeeperMethods } from './protocol.ts'
 import { PROTOCOL } from './protocol.ts'
+import { readClientLine } from './protocol-lines.ts'
+import { Reporting } from './reporting.ts'
 import type { StartReport } from './status.ts'
 
 /** A keeper whose starter never says hello leaves again. */
@@ -18,12 +21,9 @@ const HELLO_MS = 30_000
 export const LEAVE_MS = 8000
 /** A worker that restarts finds us still here. */
 const LINGER_MS = 250
-/** Status events are gathered: watchers get at most this many a second. */
-const STATUS_PAUSE_MS = 100
 const PROGRESS_PAUSE_MS = 200
 
 export interface KeeperProcessEnds {
-  log: (sentence: string) => void
   exit: (code: number) => void
 }
 
@@ -43,6 +43,7 @@ export class KeeperProcess {
   readonly #lock: MachineLock
   readonly #nonce: string
   readonly #clients = new Set<Client>()
+  readonly #reporting: Reporting
   #server: LineServer | undefined
   /** The targets of the first client. */
   #targets: string[] | undefined
@@ -50,7 +51,6 @@ export class KeeperProcess {
   #started: Promise<StartReport> | undefined
   #leaving: Timer | undefined
   #closing = false
-  #statusTimer: Timer | undefined
   #nextProgressMs = 0
 
   private constructor(databasePath: string, platform: Platform, ends: KeeperProcessEnds, lock: MachineLock) {
@@ -59,6 +59,14 @@ export class KeeperProcess {
     this.#ends = ends
     this.#lock = lock
     this.#nonce = Buffer.from(platform.random.bytes(18)).toString('base64url')
+    this.#reporting = new Reporting({
+      folder: stateFolder(databasePath),
+      platform,
+      isWatched: () => this.#watchers.length > 0,
+      changed: (data) => {
+        for (const watcher of this.#watchers) send(watcher, { event: 'status', data })
+      },
+    })
   }
 
   /** Undefined when another keeper holds the database on this machine. */
@@ -98,14 +106,10 @@ export class KeeperProcess {
   }
 
   #onLine(client: Client, line: string): void {
-    let message: ClientLine
-    try {
-      message = JSON.parse(line) as ClientLine
-    } catch {
-      client.connection.close()
-      return
-    }
-    if ('cancel' in message) client.calls.get(message.cancel)?.abort()
+    const message = readClientLine(line)
+    if (message === undefined) client.connection.close()
+    else if ('problem' in message) send(client, { id: message.id, error: message.problem.toJSON() })
+    else if ('cancel' in message) client.calls.get(message.cancel)?.abort()
     else void this.#answer(client, message)
   }
 
@@ -133,10 +137,10 @@ export class KeeperProcess {
     const keeper = this.#keeper
     switch (message.method) {
       case 'status':
-        return keeper.status()
+        return this.#reporting.statusOf(keeper)
       case 'watch':
         client.watching = true
-        return keeper.status()
+        return this.#reporting.statusOf(keeper)
       case 'flush':
         return keeper.flush(signal)
       case 'backupDatabase':
@@ -205,20 +209,22 @@ export class KeeperProcess {
   }
 
   #startKeeper(params: KeeperMethods['hello']['params']): Promise<StartReport> {
-    this.#keeper = new Keeper({ ...params.settings, databasePath: this.#databasePath }, this.#platform, {
-      changed: () => this.#tellStatus(),
+    const settings = { ...params.settings, databasePath: this.#databasePath }
+    const keeper = new Keeper(settings, this.#platform, {
+      changed: () => this.#reporting.changed(),
       fenced: (error) => this.#tellAll({ event: 'fenced', data: error.toJSON() }),
       progress: (progress) => this.#tellProgress(progress),
-      tell: (sentence) => {
-        this.#ends.log(sentence)
-        this.#tellAll({ event: 'tell', data: sentence })
-      },
+      tell: (sentence) => this.#tellAll({ event: 'tell', data: sentence }),
     })
-    const started = this.#keeper.start(params.appRunning)
+    this.#keeper = keeper
+    this.#reporting.open(keeper, settings)
+    const started = keeper.start(params.appRunning)
     // A start that failed leaves nothing to protect: the next client begins with a new keeper.
-    started.catch((thrown) => {
-      this.#ends.log(`error: ${toKvarError(thrown).message}`)
-      void this.#close(0, 5)
+    started.catch(async (thrown) => {
+      this.#closing = true
+      this.#reporting.logError('start-failed', thrown)
+      await this.#reporting.lastWords(keeper, toKvarError(thrown))
+      await this.#close(0, 5)
     })
     return started
   }
@@ -235,15 +241,8 @@ export class KeeperProcess {
     return { left: left ?? null }
   }
 
-  #tellStatus(): void {
-    if (this.#statusTimer !== undefined) return
-    this.#statusTimer = this.#platform.clock.startTimer(STATUS_PAUSE_MS, () => {
-      this.#statusTimer = undefined
-      const watchers = [...this.#clients].filter((client) => client.watching)
-      if (watchers.length === 0 || this.#keeper === undefined) return
-      const data = this.#keeper.status()
-      for (const watcher of watchers) send(watcher, { event: 'status', data })
-    })
+  get #watchers(): Client[] {
+    return [...this.#clients].filter((client) => client.watching)
   }
 
   /** A restore counts every chunk; people and pipes get a few lines a second, and the last one. */
@@ -272,10 +271,10 @@ export class KeeperProcess {
    * clients live, because they may still be writing.
    */
   onSignal(): void {
-    this.#ends.log('asked to end: storing everything now')
+    this.#reporting.log({ level: 'info', event: 'asked-to-end' })
     const stored = this.#keeper?.flush() ?? Promise.resolve()
     void Promise.resolve(stored)
-      .catch((thrown) => this.#ends.log(`error: ${toKvarError(thrown).message}`))
+      .catch((thrown) => this.#reporting.logError('flush-failed', thrown))
       .then(() => this.#leaveIfAlone(0))
   }
 
@@ -288,12 +287,27 @@ export class KeeperProcess {
 
   async #close(deadlineMs: number, code: number): Promise<void> {
     const unfinished = await this.#closeKeeper(deadlineMs).catch((thrown) => toKvarError(thrown).message)
-    if (unfinished !== undefined) this.#ends.log(`error: ${unfinished}`)
+    await this.#lastWords(unfinished)
     await this.#platform.clock.turn()
     for (const client of this.#clients) client.connection.close()
     await Promise.race([this.#server?.close(), this.#platform.clock.turn()])
+    await this.#reporting.close()
     this.#lock.release()
     this.#ends.exit(unfinished === undefined ? code : 3)
+  }
+
+  /** Changes that stay behind on a disk that may be thrown away are worth an alarm; a newer instance's taking over is not. */
+  async #lastWords(unfinished: string | undefined): Promise<void> {
+    const left = unfinished !== undefined
+    this.#reporting.log({ level: left ? 'error' : 'info', event: 'closed', facts: { allStored: !left } })
+    const keeper = this.#keeper
+    if (!left || keeper === undefined || keeper.status().state === 'fenced') return
+    await this.#reporting.lastWords(keeper, new KvarError('UNREACHABLE', `Closed, but ${unfinished}`))
+  }
+
+  /** An error that nobody caught ends the process; where it happened is written down first. */
+  onCrash(thrown: unknown): void {
+    this.#reporting.log({ level: 'error', event: 'crashed', facts: crashFacts(thrown) })
   }
 }
 

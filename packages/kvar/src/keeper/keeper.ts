@@ -9,7 +9,7 @@ import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { backupCopyPath, jsonCopyPath, stateFolder } from '../settings/names.ts'
 import { VERSION } from '../settings/version.ts'
 import type { TargetOpener } from '../targets/open-target.ts'
-import { buildStatus } from './build-status.ts'
+import { buildStatus, nextVerdictMs, type StatusFacts } from './build-status.ts'
 import type { DrillReport } from './drill-record.ts'
 import { keepAside } from './keep-aside.ts'
 import {
@@ -286,8 +286,17 @@ export class Keeper {
   }
 
   status(): KeeperStatus {
+    return buildStatus(this.#facts())
+  }
+
+  /** When time alone will change what `status` says, in monotonic milliseconds. */
+  get nextVerdictMs(): number | undefined {
+    return nextVerdictMs(this.#facts())
+  }
+
+  #facts(): StatusFacts {
     const waiting = this.#state === 'protecting' && this.#protector?.present === false
-    return buildStatus({
+    return {
       settings: this.#settings,
       targets: this.#targets,
       state: waiting ? 'waiting' : this.#state,
@@ -295,6 +304,7 @@ export class Keeper {
       startError: this.#startError,
       protector: this.#protector,
       nowMs: this.#platform.clock.nowMs(),
+      monotonicMs: this.#platform.clock.monotonicMs(),
       keeper: {
         processId,
         nodeId: nodeText(this.#nodeId),
@@ -302,7 +312,7 @@ export class Keeper {
         version: VERSION,
       },
       notes: this.#protector?.notes() ?? [],
-    })
+    }
   }
 
   /**

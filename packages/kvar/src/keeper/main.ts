@@ -11,12 +11,10 @@ if (databasePath === undefined) {
   process.exit(2)
 }
 
-const keeperProcess = await KeeperProcess.open(databasePath, systemPlatform, {
-  log: (sentence) =>
-    process.stderr.write(`${new Date(systemPlatform.clock.nowMs()).toISOString()} ${sentence}\n`),
-  exit: (code) => process.exit(code),
-})
+const ends = { exit: (code: number) => process.exit(code) }
+const keeperProcess = await KeeperProcess.open(databasePath, systemPlatform, ends)
 if (keeperProcess === undefined) process.exit(11)
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => keeperProcess.onSignal())
 process.on('SIGHUP', () => undefined)
+process.on('uncaughtExceptionMonitor', (thrown) => keeperProcess.onCrash(thrown))

@@ -14,6 +14,7 @@ import { Copier, type VersionImage } from './copier.ts'
 import { CutSchedule } from './cut-schedule.ts'
 import type { FollowerTask } from './follower-task.ts'
 import { HeadRecord } from './head-record.ts'
+import { Milestones } from './milestones.ts'
 import { Places } from './places.ts'
 import { SelfChecks } from './self-checks.ts'
 import type { Started } from './start/start.ts'
@@ -21,6 +22,7 @@ import type { KeeperMemory, StateStore } from './state-store.ts'
 import { takeBack } from './take-back.ts'
 import { adoptLog, asPrepared, claimVersion, notTaken } from './take-log.ts'
 import type { TargetSet } from './target-set.ts'
+import { Troubles } from './troubles.ts'
 import { cutVersion, type PreparedVersion } from './version-cutter.ts'
 import { imageOfVersion } from './version-image.ts'
 import { Waiters } from './waiters.ts'
@@ -49,7 +51,8 @@ export class Protector {
   readonly places: Places | undefined
   readonly appender: Appender | undefined
   readonly checks: SelfChecks
-  problem: KvarError | undefined
+  /** What was captured, as the complete looks saw it, and how far the ledger has followed. */
+  readonly captured = new Milestones()
   ledgerProblem: KvarError | undefined
   ledgerNextTryMs: number | undefined
   confirmedAtMs: number | undefined
@@ -57,10 +60,10 @@ export class Protector {
   fencedBy: KvarError | undefined
   branch: string | undefined
   readonly #options: ProtectorOptions
+  readonly #troubles: Troubles
   readonly #waiters = new Waiters()
   readonly #head: HeadRecord
   readonly #schedule: CutSchedule
-  #durableSequence = 0
   #closing = false
   /** A version cut before the log is adopted would bear the wrong lineage, and nobody would wait for it. */
   #mayCut = false
@@ -70,6 +73,7 @@ export class Protector {
     this.#options = options
     const { settings, platform, started, targets } = options
     this.memory = started.memory
+    this.#troubles = new Troubles(options.changed)
     this.#head = new HeadRecord({
       memory: this.memory,
       table: started.table?.copy(),
@@ -95,11 +99,12 @@ export class Protector {
           void this.#schedule.consider()
           this.#options.changed()
         },
-        trouble: (error) => this.#setProblem(error),
+        seen: (sequence, atMs) => this.captured.note(sequence, atMs),
+        trouble: (error) => this.#troubles.set('capture', error),
         resting: () =>
           void this.#head
             .noteCheckpoint(capture.position())
-            .catch((thrown) => this.#setProblem(toKvarError(thrown))),
+            .catch((thrown) => this.#troubles.set('notes', toKvarError(thrown))),
         drifted: (pages, firstPage) => this.checks.onDrift(pages, firstPage),
         present: (present) => {
           if (present !== this.present) this.#options.changed()
@@ -136,7 +141,7 @@ export class Protector {
     } else if (present) await this.#schedule.consider(true)
     this.loop.start()
     this.#followLedger()
-    void this.checks.start()
+    await this.checks.start()
     if (present) this.copier.request(this.#schedule.sequence)
     return 'owner'
   }
@@ -175,9 +180,9 @@ export class Protector {
     if (this.fencedBy !== undefined) throw this.fencedBy
     if (this.#options.started.stale) throw staleError()
     const { sequence, present } = await this.loop.lookNow()
-    if (present && sequence > this.#durableSequence) {
+    if (present && sequence > this.captured.reached) {
       this.appender?.hurry()
-      const waited = this.#waiters.until(() => this.#durableSequence >= sequence, signal)
+      const waited = this.#waiters.until(() => this.captured.reached >= sequence, signal)
       void this.#schedule.consider(true)
       await waited
     }
@@ -214,7 +219,7 @@ export class Protector {
 
   /** Captured changes that no version holds, or versions that the ledger does not hold. */
   get unstored(): boolean {
-    return this.loop.capture.sequence > this.#durableSequence
+    return this.loop.capture.sequence > this.captured.reached
   }
 
   #makeSchedule(): CutSchedule {
@@ -236,7 +241,7 @@ export class Protector {
         if (this.appender === undefined) return this.#confirmed(version)
         this.appender.push(version)
       },
-      trouble: (error) => this.#setProblem(error),
+      trouble: (error) => this.#troubles.set('cut', error),
     })
   }
 
@@ -258,7 +263,7 @@ export class Protector {
     return new Appender(ledger, this.#options.platform, {
       // State is a cache: a disk that is full must not stop the log.
       sending: (version) =>
-        this.#head.intend(version).catch((thrown) => this.#setProblem(toKvarError(thrown))),
+        this.#head.intend(version).catch((thrown) => this.#troubles.set('notes', toKvarError(thrown))),
       confirmed: (version) => this.#confirmed(version),
       fenced: (by) => void this.#onFenced(by),
       trouble: (error, nextTryMs) => {
@@ -273,13 +278,15 @@ export class Protector {
     const { platform } = this.#options
     try {
       await this.#head.advance(version)
+      this.#troubles.set('notes', undefined)
     } catch (thrown) {
-      this.#setProblem(toKvarError(thrown))
+      this.#troubles.set('notes', toKvarError(thrown))
     }
+    this.#troubles.set('cut', undefined)
     this.places?.remember(version)
     if (version.file !== undefined) await platform.files.remove(version.file)
     this.confirmedAtMs = platform.clock.nowMs()
-    this.#durableSequence = Math.max(this.#durableSequence, version.sequence)
+    this.captured.reach(version.sequence)
     this.#onFirst?.('stored')
     this.#followLedger()
     this.#waiters.check()
@@ -304,7 +311,7 @@ export class Protector {
       platform,
       takeBackMs: settings.limits.takeBackMs,
       isOver: () => this.#closing,
-      rewind: () => this.#schedule.rewind(this.#durableSequence),
+      rewind: () => this.#schedule.rewind(this.captured.reached),
     })
     if (!takenBack) return this.#giveUp(by)
     this.ledgerProblem = undefined
@@ -321,18 +328,11 @@ export class Protector {
       const { platform, store, nodeId } = this.#options
       if (this.unstored && log !== undefined) {
         const scratchPath = store.path('branch.tmp')
-        this.branch = await branchOfLive({
-          log,
-          loop,
-          memory,
-          reason: 'fenced',
-          scratchPath,
-          nodeId,
-          platform,
-        })
+        const kept = { log, loop, memory, scratchPath, nodeId, platform }
+        this.branch = await branchOfLive({ ...kept, reason: 'fenced' })
       }
     } catch (thrown) {
-      this.#setProblem(toKvarError(thrown))
+      this.#troubles.set('notes', toKvarError(thrown))
     }
     this.#waiters.fail(error)
     this.#options.changed()
@@ -395,9 +395,9 @@ export class Protector {
     })
   }
 
-  #setProblem(error: KvarError | undefined): void {
-    this.problem = error
-    this.#options.changed()
+  /** What keeps us from working as we should, as long as it lasts. */
+  get problem(): KvarError | undefined {
+    return this.#troubles.first
   }
 
   /** Lets go without storing anything: the start is made anew. */

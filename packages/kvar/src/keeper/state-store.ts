@@ -2,8 +2,10 @@ import { join } from 'node:path'
 import type { CapturePosition } from '../capture/capture-source.ts'
 import { PageTable } from '../capture/page-table.ts'
 import { KvarError } from '../errors.ts'
+import { isPageSize } from '../formats/database-header.ts'
 import { type OpenFile, writeFileAtomically } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
+import { isSoundMemory } from './sound-memory.ts'
 import { applyNote, replayNotes, type VersionNote, VersionNotes } from './version-notes.ts'
 
 /*
@@ -192,10 +194,20 @@ export class StateStore {
   }
 
   close(): void {
-    this.#pages?.closeSync()
+    const [pages, notes] = [this.#pages, this.#notes]
     this.#pages = undefined
-    this.#notes?.close()
     this.#notes = undefined
+    closeQuietly(() => pages?.closeSync())
+    closeQuietly(() => notes?.close())
+  }
+}
+
+/** A disk that cannot keep the cache is heard of when it is written; it must not stop the end of a life. */
+function closeQuietly(close: () => void): void {
+  try {
+    close()
+  } catch {
+    // The next start compares what was not kept.
   }
 }
 
@@ -213,6 +225,7 @@ function parseTable(bytes: Uint8Array): { table: PageTable; version: number } | 
   const view = new DataView(bytes.buffer, bytes.byteOffset)
   const pageCount = Number(view.getBigUint64(16))
   if (view.getUint32(0) !== MAGIC || bytes.length !== HEADER_BYTES + pageCount * 8) return undefined
+  if (!isPageSize(view.getUint32(4))) return undefined
   const entries = new BigUint64Array(bytes.slice(HEADER_BYTES).buffer)
   const table = PageTable.of(view.getUint32(4), entries)
   if (table.databaseChecksum !== view.getBigUint64(24)) return undefined
@@ -232,23 +245,21 @@ function confirmsIntent(memory: KeeperMemory, saved: { table: PageTable; version
 }
 
 function parseMemory(bytes: Uint8Array, folder: string): KeeperMemory | undefined {
-  let memory: KeeperMemory
+  const value = parsedState(bytes)
+  const format = (value as Partial<KeeperMemory> | null | undefined)?.format
+  if (typeof format === 'number' && format > STATE_FORMAT) {
+    throw new KvarError('FORMAT_TOO_NEW', `"${folder}" was written by a newer Kvar (format ${format})`, {
+      hint: 'use that version of Kvar, or remove the folder: it is only a cache',
+    })
+  }
+  return format === STATE_FORMAT && isSoundMemory(value) ? (value as KeeperMemory) : undefined
+}
+
+/** Undefined when it was torn by a power cut: a cache that is lost. */
+function parsedState(bytes: Uint8Array): unknown {
   try {
-    memory = JSON.parse(new TextDecoder().decode(bytes)) as KeeperMemory
+    return JSON.parse(new TextDecoder().decode(bytes))
   } catch {
-    // Torn by a power cut: a cache that is lost.
     return undefined
   }
-  if (memory.format > STATE_FORMAT) {
-    throw new KvarError(
-      'FORMAT_TOO_NEW',
-      `"${folder}" was written by a newer Kvar (format ${memory.format})`,
-      {
-        hint: 'use that version of Kvar, or remove the folder: it is only a cache',
-      },
-    )
-  }
-  const sound =
-    memory.format === STATE_FORMAT && Array.isArray(memory.history) && typeof memory.lineage === 'string'
-  return sound ? memory : undefined
 }

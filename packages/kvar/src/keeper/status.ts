@@ -18,6 +18,10 @@ export interface KeeperStatus {
   durableVersion: number
   /** When the newest durable version was confirmed. */
   confirmedAt: string | null
+  /** Everything committed before this moment is durable; null before the first confirmation. */
+  storedUpTo: string | null
+  /** How long the oldest commit that is not durable has waited; 0 when there is none. */
+  waitingMs: number
   /** Pages changed since the last cut. */
   pendingPages: number
   captureMode: 'wal' | 'comparison' | 'none'
@@ -39,8 +43,10 @@ export interface KeeperStatus {
 }
 
 /**
- * `safe`: everything committed is held away from this disk · `late`: being stored, or a target is
- * behind · `only-here`: no target on another disk · `not-safe`: something is wrong, see `problem`.
+ * `safe`: every version is on every target, and no commit has waited long (`limits.lateAfterMs`) ·
+ * `late`: a commit has, a target is behind, or a `problem` may delay the next commit · `only-here`: no
+ * target on another disk · `not-safe`: the newest commits cannot be stored, or the log or the database
+ * is damaged, see `problem`. docs/STATUS.md has the exact rules.
  */
 export type Safety = 'safe' | 'late' | 'only-here' | 'not-safe'
 

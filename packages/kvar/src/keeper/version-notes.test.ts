@@ -19,7 +19,7 @@ let memory: KeeperMemory
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'kvar-notes-'))
-  memory = emptyMemory('lineage', NODE)
+  memory = emptyMemory('00000000feedface', NODE)
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -50,7 +50,7 @@ describe('after a crash the memory is the newest one noted', () => {
     const check = fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       rmSync(folder, { recursive: true, force: true })
       folder = mkdtempSync(join(tmpdir(), 'kvar-notes-'))
-      memory = emptyMemory('lineage', NODE)
+      memory = emptyMemory('00000000feedface', NODE)
       let store = newStore()
       await store.save(memory)
       for (const name of steps) {
@@ -112,7 +112,7 @@ describe('what is not true is not believed', () => {
     for (let version = 1; version <= 5; version++) await noteVersion(store, version)
     store.close()
     rmSync(join(folder, 'state.json'))
-    memory = emptyMemory('another', NODE)
+    memory = emptyMemory('00000000feedbeef', NODE)
     const second = newStore()
     await noteVersion(second, 1)
     second.close()

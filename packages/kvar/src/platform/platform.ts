@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts'
 import type { Crews } from './crew.ts'
 import type { FileLocks } from './file-locks.ts'
 import type { Files } from './files.ts'
+import type { HttpOpener } from './http-client.ts'
 import type { Random } from './random.ts'
 import type { SqliteOpener } from './sqlite.ts'
 
@@ -18,6 +19,8 @@ export interface Platform {
   crews?: Crews | undefined
   /** SQLite reaches the disk by itself, past `files`: so opening a database is part of the world too. */
   openSqlite: SqliteOpener
+  /** Connections to servers that speak HTTP. Without it no target on the network can be opened. */
+  openHttpClient?: HttpOpener
   /** Room on the disk of a path. Without it nothing is left undone for lack of room. */
   freeBytes?(path: string): Promise<number | undefined>
   /** SQLite's whole check of a private file: `ok`, or what is wrong. Without it checksums have to do. */

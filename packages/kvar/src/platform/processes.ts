@@ -10,6 +10,12 @@ export function hostName(): string {
 
 export const processId = process.pid
 
+/** What this process has taken of the machine so far. */
+export function ownUsage(): { residentBytes: number; cpuSeconds: number } {
+  const { user, system } = process.cpuUsage()
+  return { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 }
+}
+
 export interface DetachedProcess {
   processId: number | undefined
   /** Resolves when the process ends, with its exit code (null after a signal). */
@@ -25,13 +31,13 @@ export function startDetached(options: {
   programArguments: string[]
   outputPath: string
 }): DetachedProcess {
-  const output = fs.openSync(options.outputPath, 'a', 0o600)
+  const output = fs.openSync(options.outputPath, isFull(options.outputPath) ? 'w' : 'a', 0o600)
   try {
     const child = spawn(process.execPath, [options.programPath, ...options.programArguments], {
       detached: true,
       stdio: ['ignore', output, output],
       // The environment holds the app's secrets: the keeper is told what it needs over its socket.
-      env: withoutSecrets(process.env),
+      env: environmentWithoutSecrets(),
     })
     const ended = new Promise<number | null>((resolve) => {
       child.once('exit', (code) => resolve(code))
@@ -42,6 +48,13 @@ export function startDetached(options: {
   } finally {
     fs.closeSync(output)
   }
+}
+
+/** Output is what Node says when it dies: a program that dies again and again must not fill the disk (R11). */
+const OUTPUT_LIMIT_BYTES = 1024 * 1024
+
+function isFull(path: string): boolean {
+  return (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) > OUTPUT_LIMIT_BYTES
 }
 
 const NEEDED = [
@@ -56,9 +69,10 @@ const NEEDED = [
   'SSL_CERT_FILE',
 ]
 
-function withoutSecrets(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** The few variables that a program needs to run at all. */
+export function environmentWithoutSecrets(): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    NEEDED.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+    NEEDED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   )
 }
 

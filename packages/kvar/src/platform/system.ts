@@ -3,6 +3,7 @@ import { systemCrews } from './crew.ts'
 import { freeBytes } from './disk-space.ts'
 import { systemFileLocks } from './file-locks.ts'
 import { systemFiles } from './files.ts'
+import { openHttpClient } from './http-client.ts'
 import { checkIntegrity } from './integrity-check.ts'
 import type { Platform } from './platform.ts'
 import { systemRandom } from './random.ts'
@@ -16,6 +17,7 @@ export const systemPlatform: Platform = {
   fileLocks: systemFileLocks,
   crews: systemCrews,
   openSqlite,
+  openHttpClient,
   freeBytes,
   checkIntegrity,
 }

@@ -1,3 +1,4 @@
+import type { AlarmSetting } from './alarm-url.ts'
 import type { TargetSetting } from './target-url.ts'
 
 const MIB = 1024 * 1024
@@ -24,7 +25,19 @@ export interface KeeperSettings {
   schema?: string
   keep: KeepSettings
   limits: KeeperLimits
+  /** How much the keeper's own log tells; `info` when left out. */
+  logLevel?: LogLevel
+  /** Port on 127.0.0.1 for `/metrics` and `/healthz`; nothing listens without it. */
+  metricsPort?: number
+  /** Whom to tell when the database is not safe, and when it is again. */
+  alarms?: AlarmSetting[]
+  /** How long things may be late before the alarm. */
+  alarmAfterMs?: number
 }
+
+export type LogLevel = (typeof LOG_LEVELS)[number]
+/** From the most to the least that is told. */
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 export type CopyKind = 'json' | 'backup'
 
@@ -57,6 +70,10 @@ export interface KeeperLimits {
   scrubAfterMs: number
   /** Milliseconds from start to the first rehearsed restore; 0: never, not at night either. */
   drillAfterMs: number
+  /** Milliseconds a commit may wait for the ledger before the status says *Late*. */
+  lateAfterMs: number
+  /** Milliseconds a commit may wait before the status says *Not safe*, even if no failure was seen. */
+  notSafeAfterMs: number
 }
 
 export const DEFAULT_KEEP: KeepSettings = { all: '7d', hourly: '30d', daily: '1y', monthly: 'forever' }
@@ -70,4 +87,8 @@ export const DEFAULT_LIMITS: KeeperLimits = {
   takeBackMs: 60_000,
   scrubAfterMs: 10_000,
   drillAfterMs: 30_000,
+  lateAfterMs: 10_000,
+  notSafeAfterMs: 300_000,
 }
+
+export const DEFAULT_ALARM_AFTER = '5m'

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { DURATION_HINT, parseDuration } from './duration.ts'
-import { DEFAULT_KEEP, DEFAULT_LIMITS, type KeeperLimits } from './keeper-settings.ts'
+import { DEFAULT_KEEP, DEFAULT_LIMITS, type KeeperLimits, LOG_LEVELS } from './keeper-settings.ts'
 
 /**
  * One line for each setting: how the environment and `kvar.config.json` call it, how the text of a
@@ -29,12 +29,17 @@ export type SettingName =
   | 'schema'
   | 'keep'
   | 'limits'
+  | 'logLevel'
+  | 'metricsPort'
+  | 'alarm'
+  | 'alarmAfter'
 
 /** Largest number of targets: each one costs a queue, a connection and a line in every status. */
 const TARGETS_LIMIT = 16
 const SCHEMA_LIMIT = 1024 * 1024
 const INTERVAL_LIMIT_MS = 3_600_000
 const START_TIMEOUT_LIMIT_MS = 86_400_000
+const ALARM_AFTER_LIMIT_MS = 7 * 86_400_000
 
 const text = v.pipe(v.string(), v.trim(), v.nonEmpty(), v.maxLength(8192))
 
@@ -63,6 +68,8 @@ const LIMITS = v.strictObject({
   takeBackMs: limit(1),
   scrubAfterMs: limit(0),
   drillAfterMs: limit(0),
+  lateAfterMs: limit(1),
+  notSafeAfterMs: limit(1),
 } satisfies Record<keyof KeeperLimits, v.GenericSchema>)
 
 export const SETTING_TABLE: Record<SettingName, SettingRow> = {
@@ -116,6 +123,29 @@ export const SETTING_TABLE: Record<SettingName, SettingRow> = {
     schema: LIMITS,
     innerNames: Object.keys(DEFAULT_LIMITS),
     allowed: `whole numbers for ${Object.keys(DEFAULT_LIMITS).join(', ')}`,
+  },
+  logLevel: {
+    variable: 'KVAR_LOG_LEVEL',
+    schema: v.picklist(LOG_LEVELS),
+    allowed: LOG_LEVELS.map((level) => `"${level}"`).join(', '),
+  },
+  metricsPort: {
+    variable: 'KVAR_METRICS_PORT',
+    // `metrics-port.ts` reads it: an address that others can reach deserves a sentence of its own.
+    schema: v.union([v.pipe(v.number(), v.safeInteger()), text]),
+    allowed: 'a port of this machine from 1 to 65535, such as 9187',
+  },
+  alarm: {
+    variable: 'KVAR_ALARM',
+    fromText: (value) => value.trim().split(/\s+/),
+    // Checked by `alarm-url.ts`, whose errors show nothing of a URL that may be a secret as a whole.
+    schema: v.unknown(),
+    allowed: 'a list of alarms',
+  },
+  alarmAfter: {
+    variable: 'KVAR_ALARM_AFTER',
+    schema: duration(1, ALARM_AFTER_LIMIT_MS),
+    allowed: `at most 7d; ${DURATION_HINT}`,
   },
 }
 

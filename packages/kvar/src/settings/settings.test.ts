@@ -42,6 +42,9 @@ describe('defaults', () => {
       startTimeoutMs: 30_000,
       onUnreachable: 'fail',
       keep: { all: '7d', hourly: '30d', daily: '1y', monthly: 'forever' },
+      logLevel: 'info',
+      alarms: [],
+      alarmAfterMs: 300_000,
       limits: {
         pendingBytes: 67_108_864,
         outboxBytes: 268_435_456,
@@ -50,6 +53,8 @@ describe('defaults', () => {
         targetTimeoutMs: 30_000,
         takeBackMs: 60_000,
         drillAfterMs: 30_000,
+        lateAfterMs: 10_000,
+        notSafeAfterMs: 300_000,
         scrubAfterMs: 10_000,
       },
     })

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
+import { readAlarms } from './alarm-url.ts'
 import { parseDuration } from './duration.ts'
-import { DEFAULT_KEEP, DEFAULT_LIMITS, type KeeperSettings } from './keeper-settings.ts'
+import { DEFAULT_ALARM_AFTER, DEFAULT_KEEP, DEFAULT_LIMITS, type KeeperSettings } from './keeper-settings.ts'
+import { readMetricsPort } from './metrics-port.ts'
 import { editDistance } from './nearest-name.ts'
 import { type Found, type SettingsInput, settingLookup, unknownName } from './setting-lookup.ts'
 import { type SettingSource, settingInvalid } from './setting-source.ts'
@@ -30,6 +32,7 @@ export function resolveSettings(input: SettingsInput): KeeperSettings {
   const targets = readTargets(lookUp('targets'), input)
   const ledger = readLedger(lookUp('ledger'), targets, input)
   const schema = lookUp('schema')?.value as string | undefined
+  const metricsPort = readMetricsPort(lookUp('metricsPort'))
   return {
     databasePath: readDatabasePath(lookUp('database'), input),
     targets,
@@ -40,6 +43,10 @@ export function resolveSettings(input: SettingsInput): KeeperSettings {
     onUnreachable: valueOr(lookUp('onUnreachable'), 'fail'),
     keep: { ...DEFAULT_KEEP, ...valueOr(lookUp('keep'), {}) },
     limits: { ...DEFAULT_LIMITS, ...valueOr(lookUp('limits'), {}) },
+    logLevel: valueOr(lookUp('logLevel'), 'info'),
+    alarms: readAlarms(lookUp('alarm')),
+    alarmAfterMs: durationMs(valueOr(lookUp('alarmAfter'), DEFAULT_ALARM_AFTER)),
+    ...(metricsPort === undefined ? {} : { metricsPort }),
     ...(ledger === undefined ? {} : { ledger }),
     ...(schema === undefined ? {} : { schema }),
   }
