@@ -21,7 +21,12 @@ export class DatabaseFile {
     this.path = path
     this.#files = platform.files
     this.#file = platform.files.openSync(path, 'read')
-    this.inode = this.#file.factsSync().inode
+    try {
+      this.inode = this.#file.factsSync().inode
+    } catch (thrown) {
+      this.#file.closeSync()
+      throw thrown
+    }
   }
 
   facts(): FileFacts {

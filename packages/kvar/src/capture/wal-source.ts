@@ -27,12 +27,16 @@ import { RollingReadLock } from './rolling-read-lock.ts'
 
 /** Beyond this size the WAL is moved back into the database by us, as often as `CHECKPOINT_PAUSE_MS` allows. */
 const WAL_LIMIT_BYTES = 4 * 1024 * 1024
-const CHECKPOINT_PAUSE_MS = 200
-/** Beyond this size a writer without pauses is given the moment it needs to begin the WAL anew. */
+const CHECKPOINT_PAUSE_MS = 50
+/** Beyond this size at the latest a writer without pauses is given the moment it needs to begin the WAL anew. */
 const WAL_RESTART_BYTES = 64 * 1024 * 1024
 /** How long that moment lasts at most, and how often we look whether it was used. */
 const RESTART_WINDOW_MS = 50
 const RESTART_LOOK_MS = 1
+/** For so many such moments the WAL must last, so that what was written in one is never overwritten in it. */
+const RESTART_MARGIN = 4
+/** What a comparison costs that becomes due when it was overwritten all the same, about 1 GB/s. */
+const COMPARED_BYTES_PER_MS = 1e6
 /** How long everything is let go when somebody waits for our read lock. */
 const RELEASE_MS = 1000
 /** Rest tries without reaching mark 0 before everything is let go. */
@@ -67,6 +71,7 @@ export class WalSource implements CaptureSource {
   #restTries = 0
   #releasedUntilMs = 0
   #checkpointedAtMs = 0
+  #checkpointedBytes = 0
 
   /** @throws a SQLite error (busy, not a database) when the file cannot be opened just now */
   constructor(path: string, platform: Platform) {
@@ -285,20 +290,37 @@ export class WalSource implements CaptureSource {
     const nowMs = this.#platform.clock.monotonicMs()
     if (this.#usedBytes() < WAL_LIMIT_BYTES || nowMs - this.#checkpointedAtMs < CHECKPOINT_PAUSE_MS) return
     if (this.#resting) return
-    this.#lock.checkpoint()
+    const { complete } = this.#lock.checkpoint()
+    const before = this.#position
     this.#readNewFrames(sink)
-    // The second one has little left to do, so the transaction after it likely lands on mark 0.
-    this.#lock.checkpoint()
-    this.#readNewFrames(sink)
-    if (this.#usedBytes() > WAL_RESTART_BYTES) await this.#letRestart(sink)
+    // Nothing was written since: we are on mark zero, and the app's next commit begins the WAL anew.
+    const onMarkZero = complete && samePosition(before, this.#position)
+    if (!onMarkZero && this.#usedBytes() > this.#restartBytes(nowMs)) await this.#letRestart(sink)
     this.#checkpointedAtMs = this.#platform.clock.monotonicMs()
+    this.#checkpointedBytes = this.#usedBytes()
+  }
+
+  /**
+   * How large the WAL may become before it is let begin anew. A small one is quicker for the app: it
+   * overwrites what the cache still holds instead of making a file longer. But what the app writes while we
+   * let go, at the rate it wrote since the last time, must stay far behind the new beginning; the farther,
+   * the more a comparison would cost.
+   */
+  #restartBytes(nowMs: number): number {
+    if (this.#checkpointedAtMs === 0) return WAL_RESTART_BYTES
+    const usedBytes = this.#usedBytes()
+    const isSame = usedBytes >= this.#checkpointedBytes
+    const grownBytes = isSame ? usedBytes - this.#checkpointedBytes : usedBytes
+    const bytesPerMs = grownBytes / Math.max(1, nowMs - this.#checkpointedAtMs)
+    const spanMs = RESTART_MARGIN * RESTART_WINDOW_MS + this.#file.facts().sizeBytes / COMPARED_BYTES_PER_MS
+    return Math.min(WAL_RESTART_BYTES, Math.max(WAL_LIMIT_BYTES, bytesPerMs * spanMs))
   }
 
   /**
    * A writer without any pause always has a frame beyond our mark, and its WAL would grow for ever.
    * Taking the write lock would make an app without busy timeout fail; instead we let go for a moment:
    * the app's own checkpoint then finishes and its next commit begins the WAL anew. The frames it wrote
-   * in between still lie at the end of the file, tens of megabytes behind the new beginning.
+   * in between still lie at the end of the file, megabytes behind the new beginning.
    */
   async #letRestart(sink: ChangeSink): Promise<void> {
     const former = this.#position

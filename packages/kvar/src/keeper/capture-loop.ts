@@ -47,6 +47,8 @@ export class CaptureLoop {
   readonly #events: CaptureLoopEvents
   #queue: Promise<unknown> = Promise.resolve()
   #watch: Watch | undefined
+  /** Changes come, and looks follow one another without a watch. */
+  #isBusy = false
   #tick: Timer | undefined
   #soon: Timer | undefined
   #rest: Timer | undefined
@@ -64,14 +66,32 @@ export class CaptureLoop {
   }
 
   start(): void {
+    this.#openWatch()
+    this.#nextTick()
+  }
+
+  /**
+   * Only the first change after a quiet time is told: each event costs the app some microseconds of its
+   * commit. While changes come, looks follow one another by themselves, and the first one that finds
+   * nothing new opens the watch again.
+   */
+  #openWatch(): void {
+    if (this.#stopped) return
+    this.#isBusy = false
     const names = new Set(['', '-wal', '-journal'].map((suffix) => basename(this.#path) + suffix))
     this.#watch = this.#platform.files.watch(dirname(this.#path), (name) => {
       if (name !== undefined && !names.has(name)) return
+      this.#closeWatch()
+      this.#isBusy = true
       this.#toldMs ??= this.#platform.clock.monotonicMs()
       this.unseenSinceMs ??= this.#toldMs
       this.#lookSoon()
     })
-    this.#nextTick()
+  }
+
+  #closeWatch(): void {
+    this.#watch?.close()
+    this.#watch = undefined
   }
 
   /** Runs work that must not overlap with a look. */
@@ -145,7 +165,8 @@ export class CaptureLoop {
       if (outcome.kind === 'complete') this.#events.seen?.(this.capture.sequence, begunMs)
       return outcome
     } finally {
-      if (isOver) this.unseenSinceMs = this.#toldMs
+      // Without a watch anything may have been committed since the look began.
+      if (isOver) this.unseenSinceMs = this.#isBusy ? begunMs : this.#toldMs
       else this.unseenSinceMs ??= begunMs
     }
   }
@@ -168,9 +189,14 @@ export class CaptureLoop {
   async #lookQuietly(): Promise<void> {
     if (this.#stopped) return
     try {
+      const before = this.capture.sequence
       const outcome = await this.#look()
       this.#tell(undefined)
-      if (outcome.kind === 'busy') this.#lookSoon()
+      const isQuiet = outcome.kind !== 'busy' && this.capture.sequence === before
+      if (isQuiet && !this.#isBusy) return
+      if (isQuiet) this.#openWatch()
+      // Also after the watch was opened: for what came just before.
+      this.#lookSoon()
     } catch (thrown) {
       this.#tell(toKvarError(thrown))
     }
@@ -210,7 +236,7 @@ export class CaptureLoop {
   /** Ends all looks; waits for the one under way. */
   async stop(): Promise<void> {
     this.#stopped = true
-    this.#watch?.close()
+    this.#closeWatch()
     for (const timer of [this.#tick, this.#soon, this.#rest]) timer?.cancel()
     await this.#queue
   }
