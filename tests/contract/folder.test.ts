@@ -1,4 +1,4 @@
-// Goal: the folder target keeps the contract, alone and inside every wrapper, on a file system with
+// Goal: the folder target keeps the contract, alone and inside all wrappers at once, on a file system with
 // links and on one without. Method: the shared suite on temporary folders; the file system without
 // links is the real one with a `link` that answers "unsupported".
 
@@ -61,13 +61,6 @@ async function race(path: string, keys: string[]): Promise<Array<Array<'created'
 const { clock } = systemPlatform
 describeTargetContract('folder', () => openFolder((target) => target))
 describeTargetContract('folder without links', () => openFolder((target) => target, withoutLinks))
-describeTargetContract('folder, retrying', () =>
-  openFolder((target) => withRetries(target, { platform: systemPlatform })),
-)
-describeTargetContract('folder, metering', () => openFolder(withMetering))
-describeTargetContract('folder, faulty without faults', () =>
-  openFolder((target) => withFaults(target, { clock })),
-)
 describeTargetContract('folder, all wrappers', () =>
   openFolder((target) =>
     withRetries(withMetering(withFaults(target, { clock })), { platform: systemPlatform }),
