@@ -35,6 +35,11 @@ export const VERBS: VerbEntry[] = [
     load: () => import('./branches.ts'),
   },
   {
+    name: 'targets',
+    summary: 'list the targets, or make a follower the ledger when that one is lost',
+    load: () => import('./targets.ts'),
+  },
+  {
     name: 'verify',
     summary: 'check what is stored: its structure, every checksum, or a restore rehearsed',
     load: () => import('./verify.ts'),
