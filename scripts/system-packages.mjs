@@ -16,6 +16,14 @@ import { delimiter, join } from 'node:path'
 const SYSTEM_PACKAGES = [
   { program: 'chromium', packageName: 'chromium', leavesOut: 'the calendar in a browser' },
   { program: 'python3', packageName: 'python3', leavesOut: 'an app in another language under "kvar run"' },
+  { program: 'radosgw', packageName: 'radosgw', leavesOut: 'S3 targets on a real server' },
+  { program: 'ceph-mon', packageName: 'ceph-mon', leavesOut: 'S3 targets on a real server' },
+  { program: 'ceph-osd', packageName: 'ceph-osd', leavesOut: 'S3 targets on a real server' },
+  { program: 'apache2', packageName: 'apache2', leavesOut: 'WebDAV targets on Apache' },
+  { program: 'nginx', packageName: 'nginx-extras', leavesOut: 'WebDAV targets on nginx' },
+  { program: 'pg_ctlcluster', packageName: 'postgresql', leavesOut: 'PostgreSQL targets on a real server' },
+  { program: 'pgbouncer', packageName: 'pgbouncer', leavesOut: 'PostgreSQL targets through a pooler' },
+  { program: 'sshd', packageName: 'openssh-server', leavesOut: 'SFTP targets on a real server' },
 ]
 
 const APT_OPTIONS = ['-o', 'DPkg::Lock::Timeout=120']

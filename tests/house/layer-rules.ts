@@ -37,7 +37,8 @@ const OUTSIDE_WORLD = new Set(
 
 /** Each kind of copy stands alone: what two of them share lies in a file of another name. */
 const COPY_KIND = /^copies\/(json|backup|google-sheets|postgres-tables)\b/
-const TARGET_FOLDER = /^targets\/([^/]+)\//
+/** `http/` is what the targets that speak HTTP share: no target, and it imports none. */
+const TARGET_FOLDER = /^targets\/(?!http\/)([^/]+)\//
 
 /** Why a file below `src` breaks the layers, one sentence each; none when it keeps them. */
 export function layerViolations(file: string, facts: SourceFacts): string[] {

@@ -65,6 +65,7 @@ describe('the rules', () => {
     ['downwards', 'keeper/loop.ts', "import { x } from '../log/restore.ts'"],
     ['within a layer', 'log/restore.ts', "import { x } from './restore-plan.ts'"],
     ['the contract of targets', 'targets/s3/s3-target.ts', "import { TargetError } from '../target.ts'"],
+    ['what targets share', 'targets/s3/s3-target.ts', "import { x } from '../http/xml.ts'"],
     ['the words, as types', 'settings/settings.ts', "import type { X } from '../persistence-types.ts'"],
     ['hashing', 'formats/x.ts', "import { createHash } from 'node:crypto'"],
     ['converting a time', 'copies/json-copy.ts', 'const text = new Date(timeMs).toISOString()'],

@@ -1,5 +1,5 @@
-import * as http from 'node:http'
-import * as https from 'node:https'
+import type * as http from 'node:http'
+import type * as https from 'node:https'
 
 /**
  * The connections of one user (a target, an alarm) to servers that speak HTTP. TLS certificates are
@@ -18,6 +18,10 @@ export interface HttpClient {
 }
 
 export type HttpOpener = () => HttpClient
+
+/** Loaded when first used: eight megabytes that a keeper with folders alone does without. */
+const plainHttp = () => process.getBuiltinModule('node:http')
+const secureHttp = () => process.getBuiltinModule('node:https')
 
 export interface HttpRequest {
   method: string
@@ -60,9 +64,9 @@ class SystemHttpClient implements HttpClient {
 
   constructor() {
     const settings = { keepAlive: true, maxSockets: CONNECTIONS_LIMIT, timeout: UNUSED_LIMIT_MS }
-    this.#plain = new http.Agent(settings)
+    this.#plain = new (plainHttp().Agent)(settings)
     // Said here, because an environment variable could otherwise switch it off.
-    this.#secure = new https.Agent({ ...settings, rejectUnauthorized: true, minVersion: 'TLSv1.2' })
+    this.#secure = new (secureHttp().Agent)({ ...settings, rejectUnauthorized: true, minVersion: 'TLSv1.2' })
   }
 
   async request(request: HttpRequest): Promise<HttpAnswer> {
@@ -99,7 +103,7 @@ class SystemHttpClient implements HttpClient {
       timeout: STALL_LIMIT_MS,
       ...(signal === undefined ? {} : { signal }),
     }
-    const outgoing = isSecure ? https.request(url, options) : http.request(url, options)
+    const outgoing = isSecure ? secureHttp().request(url, options) : plainHttp().request(url, options)
     outgoing.setNoDelay(true)
     outgoing.on('timeout', () => outgoing.destroy(stalled()))
     return outgoing

@@ -117,8 +117,8 @@ function refuseExposedSecrets(parts: UrlParts, rules: SchemeRules | undefined): 
 }
 
 function readParameters(parts: UrlParts, rules: SchemeRules, context: TargetUrlContext) {
-  const parameters: Record<string, string> = {}
-  const secrets = environmentSecrets(rules, context.environment)
+  const parameters = fromVariables(rules.variables ?? {}, context.environment)
+  const secrets = fromVariables(rules.secrets, context.environment)
   if (parts.password) storeOnce(secrets, 'password', decode(parts.password, context), parts, rules, context)
   for (const [name, value] of parts.query) {
     storeOnce(hasSecret(rules, name) ? secrets : parameters, name, value, parts, rules, context)
@@ -146,9 +146,12 @@ function storeOnce(
   values[name] = value
 }
 
-function environmentSecrets(rules: SchemeRules, environment: Record<string, string | undefined>) {
+function fromVariables(
+  wanted: Record<string, string[]>,
+  environment: Record<string, string | undefined>,
+): Record<string, string> {
   const found: Record<string, string> = {}
-  for (const [name, variables] of Object.entries(rules.secrets)) {
+  for (const [name, variables] of Object.entries(wanted)) {
     const variable = variables.find((candidate) => environment[candidate])
     if (variable !== undefined) found[name] = environment[variable] as string
   }
@@ -176,7 +179,9 @@ function remoteUrl(parts: UrlParts, parameters: Record<string, string>): string 
   const user = parts.user ? `${parts.user}@` : ''
   const authority = parts.authority === undefined ? '' : `//${user}${parts.authority}`
   const query = new URLSearchParams(parameters).toString()
-  return `${parts.scheme}:${authority}${parts.path}${query === '' ? '' : `?${query}`}`
+  // A slash at the end means nothing behind a host; without one (`dropbox:/`) it is the path.
+  const path = parts.authority === undefined ? parts.path : parts.path.replace(/\/+$/, '')
+  return `${parts.scheme}:${authority}${path}${query === '' ? '' : `?${query}`}`
 }
 
 function decode(text: string, { source }: TargetUrlContext): string {

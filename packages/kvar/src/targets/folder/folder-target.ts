@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { dirname, join, resolve } from 'node:path'
 import { KvarError } from '../../errors.ts'
-import { type OpenFile, systemErrorCode } from '../../platform/files.ts'
+import { type FileFacts, type OpenFile, systemErrorCode } from '../../platform/files.ts'
 import { folderUrl } from '../../settings/target-url.ts'
 import {
   assertKey,
@@ -276,7 +276,7 @@ class FolderTarget implements Target {
   }
 
   #stream(key: string, file: OpenFile, options: ReadOptions): FolderStream | undefined {
-    const { isFolder, sizeBytes } = file.factsSync()
+    const { isFolder, sizeBytes } = factsOrClose(file)
     if (isFolder) {
       file.closeSync()
       return undefined
@@ -292,6 +292,15 @@ class FolderTarget implements Target {
 
   async #syncIfThere(folder: string): Promise<void> {
     if ((await this.#platform.files.stat(folder)) !== undefined) await this.#platform.files.syncFolder(folder)
+  }
+}
+
+function factsOrClose(file: OpenFile): FileFacts {
+  try {
+    return file.factsSync()
+  } catch (thrown) {
+    file.closeSync()
+    throw thrown
   }
 }
 
