@@ -165,24 +165,32 @@ export class SimTarget implements Target {
     const dice = this.#dice
     this.#store.requests += 1
     this.#timeline.note(what)
-    return new Promise((resolve, reject) => {
-      signal?.addEventListener('abort', () => reject(cancelled(signal)), { once: true })
-      const travelMs = () => dice.delayMs(weather.usualMs, weather.longestMs)
-      const answer = (text: string, deliver: () => void) => {
-        this.#timeline.at(travelMs(), this.#life, `${what} ${text}`, deliver)
-      }
-      const fail = (why: string) => answer(why, () => reject(temporary(this.url, why)))
-      if (dice.chance(weather.lostRequests)) return
-      this.#timeline.at(travelMs(), undefined, `${what} arrives`, () => {
-        const { cut } = this.#route
-        if (cut === 'silent') return
-        if (cut === 'refused' || this.#store.isDown) return fail('cannot be reached')
-        if (dice.chance(weather.failBefore)) return fail('fails before')
-        const result = work()
-        if (dice.chance(weather.lostAnswers)) return
-        if (dice.chance(weather.failAfter)) return fail('fails after')
-        answer(typeof result === 'string' ? result : 'done', () => resolve(result))
-      })
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const abort = () => reject(cancelled(signal as AbortSignal))
+    signal?.addEventListener('abort', abort, { once: true })
+    const travelMs = () => dice.delayMs(weather.usualMs, weather.longestMs)
+    const answer = (text: string, deliver: () => void) => {
+      this.#timeline.at(travelMs(), this.#life, `${what} ${text}`, deliver)
+    }
+    const fail = (why: string) => answer(why, () => reject(temporary(this.url, why)))
+    const arrive = () => {
+      const { cut } = this.#route
+      if (cut === 'silent') return
+      if (cut === 'refused' || this.#store.isDown) return fail('cannot be reached')
+      if (dice.chance(weather.failBefore)) return fail('fails before')
+      const result = work()
+      if (dice.chance(weather.lostAnswers)) return
+      if (dice.chance(weather.failAfter)) return fail('fails after')
+      answer(typeof result === 'string' ? result : 'done', () => resolve(result))
+    }
+    if (!dice.chance(weather.lostRequests))
+      this.#timeline.at(travelMs(), undefined, `${what} arrives`, arrive)
+    // Node keeps a combined signal alive, with all it can reach, as long as somebody listens to it.
+    const unlisten = () => signal?.removeEventListener('abort', abort)
+    this.#timeline.leftOvers.add(unlisten)
+    return promise.finally(() => {
+      unlisten()
+      this.#timeline.leftOvers.delete(unlisten)
     })
   }
 }

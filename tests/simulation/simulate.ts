@@ -36,6 +36,7 @@ export async function simulate(seed: number, listener?: (line: string) => void):
     // What a broken world still rejects belongs to it, not to the next one.
     await settled()
     process.off('unhandledRejection', onRejection)
+    world.timeline.end()
   }
   const { timeline, truth } = world
   const tail = violation === undefined ? [] : timeline.tail()

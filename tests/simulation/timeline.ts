@@ -36,6 +36,8 @@ export class Timeline {
   count = 0
   /** Hears every line of the trace, for looking into one seed. */
   listener: ((line: string) => void) | undefined
+  /** What has to be undone for what will never be answered. */
+  readonly leftOvers = new Set<() => void>()
   readonly #events: Event[] = []
   readonly #hash = createHash('sha256')
   readonly #tail: string[] = []
@@ -52,6 +54,12 @@ export class Timeline {
         event.fire = undefined
       },
     }
+  }
+
+  /** Nothing happens any more: what a finished world still meant to do would keep all of it in memory. */
+  end(): void {
+    this.#events.length = 0
+    for (const remove of this.leftOvers) remove()
   }
 
   /** Adds a line to the trace: the same seed must give the same lines. */
