@@ -21,10 +21,15 @@ export interface CutOptions {
   serverPort(): number
   /** Matches the first line of the request that decides a create. */
   deciding: RegExp
+  /** Matches the request whose answer says that a key is taken, where another one decides. */
+  refusing?: RegExp
+  /** Matches the request that brings an object's bytes. */
+  reading?: RegExp
 }
 
 /** Call inside a `describe` whose server runs. */
-export function describeCutAnswers({ place, serverPort, deciding }: CutOptions): void {
+export function describeCutAnswers({ place, serverPort, deciding, ...options }: CutOptions): void {
+  const { refusing = deciding, reading = /^GET/ } = options
   const through = async (work: (proxy: CuttingProxy, target: Target) => Promise<void>) => {
     const proxy = await startCuttingProxy(serverPort())
     const { url, secrets } = place(proxy.port)
@@ -60,7 +65,7 @@ export function describeCutAnswers({ place, serverPort, deciding }: CutOptions):
     through(async (proxy, target) => {
       const patient = withRetries(target, { platform: systemPlatform })
       await target.create('cut/c', theirs, { modifiedAtMs })
-      proxy.cutAnswersTo(deciding)
+      proxy.cutAnswersTo(refusing)
       expect(await patient.create('cut/c', ours, { modifiedAtMs })).toBe('exists')
       expect(proxy.cuts).toBe(1)
       expect((await readAll(target, 'cut/c'))?.[0]).toBe(2)
@@ -70,7 +75,7 @@ export function describeCutAnswers({ place, serverPort, deciding }: CutOptions):
     through(async (proxy, target) => {
       const patient = withRetries(target, { platform: systemPlatform })
       await target.create('cut/d', ours, { modifiedAtMs })
-      proxy.cutAnswersTo(/^GET/, 2)
+      proxy.cutAnswersTo(reading, 2)
       expect(Buffer.compare((await readAll(patient, 'cut/d')) as Uint8Array, ours)).toBe(0)
       expect(proxy.cuts).toBe(2)
     }))

@@ -68,7 +68,9 @@ describe('the emulator', () => {
     })
     const client_email = 'kvar@our-project.example'
     drive.oauth.accounts.set(client_email, { publicKey, audience: `${drive.url}/token` })
-    serviceAccount = { KVAR_GDRIVE_SERVICE_ACCOUNT: JSON.stringify({ client_email, private_key: privateKey }) }
+    serviceAccount = {
+      KVAR_GDRIVE_SERVICE_ACCOUNT: JSON.stringify({ client_email, private_key: privateKey }),
+    }
   })
   afterAll(() => drive.stop())
 
@@ -86,6 +88,7 @@ describe('the emulator', () => {
       serverPort: () => Number(new URL(drive.url).port),
       place: (port) => ({ url: inFreshFolder(address(`http://127.0.0.1:${port}`)), secrets: person }),
       deciding: /^POST \/upload\//,
+      refusing: /^GET \S*\/files\?/,
       reading: /^GET \S*alt=media/,
     })
   })

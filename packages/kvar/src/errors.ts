@@ -151,7 +151,11 @@ const SYSTEM_TROUBLES: Record<string, { code: KvarErrorCode; reason: string; hin
   EACCES: { code: 'TARGET_DENIED', reason: 'this user may not', hint: 'give this user the right to it' },
   EPERM: { code: 'TARGET_DENIED', reason: 'this user may not', hint: 'give this user the right to it' },
   EROFS: { code: 'TARGET_DENIED', reason: 'the disk is mounted read-only', hint: 'mount it for writing' },
-  ENOENT: { code: 'NOT_FOUND', reason: 'it is not there', hint: 'check the path, and that its disk is mounted' },
+  ENOENT: {
+    code: 'NOT_FOUND',
+    reason: 'it is not there',
+    hint: 'check the path, and that its disk is mounted',
+  },
 }
 
 /** A failed system call as Node reports it: a trouble of the machine and no mistake of the program. */

@@ -1,12 +1,19 @@
 import { KvarError, toKvarError } from '../errors.ts'
 import { StateStore } from '../keeper/state-store.ts'
-import { type TargetInUse, TargetSet } from '../keeper/target-set.ts'
+import {
+  BROKEN_FENCES,
+  type BrokenFence,
+  cannotBeLedger,
+  type TargetInUse,
+  TargetSet,
+} from '../keeper/target-set.ts'
 import { readLineage } from '../log/lineage.ts'
 import { PROOF_PREFIX } from '../log/log-layout.ts'
 import { VersionLog } from '../log/version-log.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
 import { stateFolder } from '../settings/names.ts'
+import { probeFence } from '../targets/fence-probe.ts'
 import { readAll, type Target } from '../targets/target.ts'
 import { bad, type Check, care, good } from './doctor.ts'
 import { explainError } from './explain-error.ts'
@@ -62,7 +69,7 @@ async function* checkTarget(one: TargetInUse, context: Context): AsyncGenerator<
   }
   try {
     const target = await one.open()
-    yield* tryVerbs(target, one === set.ledger, platform)
+    yield* tryVerbs(target, roleOf(one, set), platform)
     yield* checkLog(target, context)
     if (set.isOnDatabaseDisk(one)) {
       yield care(
@@ -76,18 +83,23 @@ async function* checkTarget(one: TargetInUse, context: Context): AsyncGenerator<
   }
 }
 
-/** Reach, create, conflict, read, range, list and remove, each one seen to work. */
-async function* tryVerbs(target: Target, isLedger: boolean, platform: Platform): AsyncGenerator<Check> {
+type Role = 'ledger' | 'alone' | 'follower'
+
+function roleOf(one: TargetInUse, { all, ledger }: TargetSet): Role {
+  if (one !== ledger) return 'follower'
+  return all.length === 1 ? 'alone' : 'ledger'
+}
+
+/** Reach, create, read, range, list, remove and conflict, each one seen to work. */
+async function* tryVerbs(target: Target, role: Role, platform: Platform): AsyncGenerator<Check> {
   const key = PROOF_PREFIX + Buffer.from(platform.random.bytes(16)).toString('hex')
   const body = platform.random.bytes(OBJECT_BYTES)
   const begunMs = platform.clock.monotonicMs()
   const options = { modifiedAtMs: platform.clock.nowMs() }
-  let refuses = false
   try {
     if ((await target.create(key, body, options)) !== 'created')
       throw broken(target, 'a new object was refused')
-    refuses = (await target.create(key, platform.random.bytes(OBJECT_BYTES), options)) === 'exists'
-    await assertReads(target, key, refuses ? body : undefined)
+    await assertReads(target, key, body)
     if (!(await isListed(target, key))) throw broken(target, 'a new object is not listed')
   } finally {
     await target.remove([key])
@@ -96,29 +108,28 @@ async function* tryVerbs(target: Target, isLedger: boolean, platform: Platform):
   const took = Math.round(platform.clock.monotonicMs() - begunMs)
   yield good(
     'target',
-    `${target.url}: creates, reads, lists and removes (${took} ms for all of it)${isLedger ? '; it is the ledger' : ''}.`,
+    `${target.url}: creates, reads, lists and removes (${took} ms for all of it)${role === 'follower' ? '' : '; it is the ledger'}.`,
   )
-  yield* judgeConflict(target, isLedger, refuses)
+  yield* judgeConflict(target, role, platform)
 }
 
-function* judgeConflict(target: Target, isLedger: boolean, refuses: boolean): Generator<Check> {
-  if (refuses && target.capabilities.createIfAbsent === 'atomic') return
-  const sentence = `${target.url} ${refuses ? 'cannot refuse a second writer for sure' : 'overwrites objects that it should refuse'}`
-  yield isLedger
-    ? bad(
-        'target',
-        new KvarError('SETTING_INVALID', `${sentence}, so it cannot be the ledger`, {
-          hint: 'put another target first; this one can follow it',
-        }),
-      )
-    : care('target', `${sentence}; it can only follow another target.`)
+async function* judgeConflict(target: Target, role: Role, platform: Platform): AsyncGenerator<Check> {
+  const proof = await probeFence(target, { platform, prefix: PROOF_PREFIX })
+  if (proof === 'refuses' && target.capabilities.createIfAbsent === 'atomic') return
+  const seen: BrokenFence = proof === 'refuses' ? 'checked' : proof
+  const sentence = `${target.url} ${BROKEN_FENCES[seen]}`
+  if (role === 'follower') yield care('target', `${sentence}; it can only follow another target.`)
+  else if (role === 'alone' && seen === 'checked') {
+    const mend =
+      'let only one app write there, and stop it before a new one starts; or put another target first'
+    yield care('target', `${sentence}; it can follow another target, or be the only one.`, mend)
+  } else yield bad('target', cannotBeLedger(target.url, seen))
 }
 
-async function assertReads(target: Target, key: string, body: Uint8Array | undefined): Promise<void> {
+async function assertReads(target: Target, key: string, body: Uint8Array): Promise<void> {
   const whole = await readAll(target, key)
   if (whole === undefined) throw broken(target, 'a new object cannot be read')
-  if (body !== undefined && Buffer.compare(whole, body) !== 0)
-    throw broken(target, 'an object came back changed')
+  if (Buffer.compare(whole, body) !== 0) throw broken(target, 'an object came back changed')
   if (!target.capabilities.rangeRead) return
   const part: Uint8Array[] = []
   for await (const chunk of (await target.read(key, { range: { offset: 100, length: 50 } })) ?? [])

@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
 import { KvarError, type KvarErrorJson } from '../errors.ts'
+import { readFailedStart } from '../keeper/failed-start.ts'
 import { type KeeperMemory, StateStore } from '../keeper/state-store.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
@@ -20,6 +21,7 @@ export interface OfflineStatus {
   noted: { version: number; time: string } | null
   targets: OfflineTarget[]
   copies: OfflineCopy[]
+  /** Why what the last keeper noted cannot be read, or why the newest start failed. */
   problem: KvarErrorJson | null
 }
 
@@ -48,6 +50,7 @@ export async function lookWithoutKeeper(
   await logs.close()
   const { databasePath } = settings
   const { memory, problem } = await readNotes(databasePath, platform)
+  const failed = await readFailedStart(stateFolder(databasePath), platform)
   const facts: Omit<OfflineStatus, 'sentence'> = {
     running: false,
     database: databasePath,
@@ -59,7 +62,7 @@ export async function lookWithoutKeeper(
         : { version: memory.version, time: new Date(memory.timestampMs).toISOString() },
     targets,
     copies: settings.copies.map((kind) => copyOf(kind, databasePath, platform)),
-    problem,
+    problem: problem ?? failed?.error.toJSON() ?? null,
   }
   return { ...facts, sentence: sentenceOf(facts) }
 }
@@ -131,6 +134,12 @@ export function offlineLines(status: OfflineStatus, out: Output): string[] {
     ...status.copies.flatMap(({ path, writtenAt }) =>
       writtenAt === null ? [] : [`  copy ${basename(path)}: written ${timeText(writtenAt)}`],
     ),
-    ...(status.problem === null ? [] : [`  ${status.problem.message}`]),
+    ...problemLines(status.problem),
   ]
+}
+
+/** What keeps a keeper from starting, and what to do about it. */
+function problemLines(problem: KvarErrorJson | null): string[] {
+  if (problem === null) return []
+  return [`  ${problem.message}`, ...(problem.hint === undefined ? [] : [`  Next: ${problem.hint}.`])]
 }

@@ -69,6 +69,11 @@ export const VERBS: VerbEntry[] = [
     summary: 'load a JSON copy into the database',
     load: () => import('./import.ts'),
   },
+  {
+    name: 'login',
+    summary: 'sign in to Dropbox or Google Drive, and say what to put into the environment',
+    load: () => import('./login.ts'),
+  },
 ]
 
 const WITH_VALUE = new Set(['--db', '--target'])

@@ -33,6 +33,9 @@ export async function writeImage<T>(options: {
   settle: (image: Image) => Promise<T | undefined>
 }): Promise<T> {
   const { loop, path, platform } = options
+  // The image before became the `.backup`. On a file system without a journal a power cut may leave that
+  // file under both names, and what is emptied here would be emptied there.
+  await platform.files.remove(path)
   const file = platform.files.openSync(path, 'create')
   const copied: bigint[] = []
   try {

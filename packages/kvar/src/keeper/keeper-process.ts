@@ -6,6 +6,7 @@ import { type LineConnection, type LineServer, listen, socketPath } from '../pla
 import type { Platform } from '../platform/platform.ts'
 import { processId } from '../platform/processes.ts'
 import { stateFolder } from '../settings/names.ts'
+import { forgetFailedStart, noteFailedStart } from './failed-start.ts'
 import { Keeper } from './keeper.ts'
 import { crashFacts } from './logging.ts'
 import { type MachineLock, takeMachineLock } from './machine-lock.ts'
@@ -219,10 +220,15 @@ export class KeeperProcess {
     this.#keeper = keeper
     this.#reporting.open(keeper, settings)
     const started = keeper.start(params.appRunning)
+    const folder = stateFolder(this.#databasePath)
+    // A disk that takes no note must not keep the reason from whoever waits for it.
+    const unnoted = () => undefined
+    started.then(() => forgetFailedStart(folder, this.#platform)).catch(unnoted)
     // A start that failed leaves nothing to protect: the next client begins with a new keeper.
     started.catch(async (thrown) => {
       this.#closing = true
       this.#reporting.logError('start-failed', thrown)
+      await noteFailedStart(folder, toKvarError(thrown), this.#platform).catch(unnoted)
       await this.#reporting.lastWords(keeper, toKvarError(thrown))
       await this.#close(0, 5)
     })

@@ -104,7 +104,11 @@ export class Keeper {
   #recoverLater(): void {
     this.#recovering = this.#recover()
     // It ends without a result when the keeper closes; whoever waits for it hears that.
-    this.#recovering.catch((thrown) => this.#events.tell(toKvarError(thrown).message))
+    this.#recovering.catch((thrown) => {
+      this.#startError = toKvarError(thrown)
+      this.#events.tell(this.#startError.message)
+      this.#events.changed()
+    })
   }
 
   async #recover(): Promise<void> {

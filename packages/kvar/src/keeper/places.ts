@@ -68,7 +68,8 @@ export class Places {
   }
 
   notes(): string[] {
-    return [...this.#keepings.values()].flatMap((keeping) => keeping.notes())
+    const kept = [...this.#keepings.values()].flatMap((keeping) => keeping.notes())
+    return [...this.#options.targets.notes(), ...kept]
   }
 
   async stopKeeping(): Promise<void> {

@@ -1,10 +1,12 @@
 import { dirname } from 'node:path'
 import { KvarError, toKvarError } from '../errors.ts'
-import { proveCreateIfAbsent } from '../log/lineage.ts'
+import { PROOF_PREFIX } from '../log/log-layout.ts'
 import { VersionLog } from '../log/version-log.ts'
 import type { Platform } from '../platform/platform.ts'
 import type { KeeperSettings } from '../settings/keeper-settings.ts'
+import { mayFence } from '../settings/target-schemes.ts'
 import type { TargetSetting } from '../settings/target-url.ts'
+import { type FenceProof, probeFence } from '../targets/fence-probe.ts'
 import { openTarget, type TargetOpener } from '../targets/open-target.ts'
 import type { Target } from '../targets/target.ts'
 import { withRetries } from '../targets/wrappers/retrying-target.ts'
@@ -67,8 +69,10 @@ export class TargetInUse {
     return path !== undefined && deviceOf(path, this.#platform) === deviceId
   }
 
+  /** Before it was opened only some kinds are known to be unable to. */
   get canCompareAndSet(): boolean {
-    return this.#target === undefined || this.#target.capabilities.createIfAbsent === 'atomic'
+    if (this.#target === undefined) return mayFence(this.setting.scheme)
+    return this.#target.capabilities.createIfAbsent === 'atomic'
   }
 
   async close(): Promise<void> {
@@ -107,6 +111,27 @@ export class TargetSet {
     return target.isOnDevice(this.#databaseDevice)
   }
 
+  /**
+   * Several targets need a ledger that refuses a second writer for sure: it decides for all of them.
+   * Alone, a target that cannot is allowed, and the status says what it means.
+   *
+   * @throws KvarError `SETTING_INVALID`
+   */
+  assertLedger(): void {
+    const { ledger } = this
+    if (ledger === undefined || ledger.canCompareAndSet || this.all.length === 1) return
+    throw cannotBeLedger(ledger.url, 'checked')
+  }
+
+  /** What a person should know of the ledger. */
+  notes(): string[] {
+    const { ledger } = this
+    if (ledger === undefined || ledger.canCompareAndSet) return []
+    return [
+      `${ledger.url} ${BROKEN_FENCES.checked}: let only one app write there, and stop it before a new one starts.`,
+    ]
+  }
+
   /** The first that can compare-and-set and lies elsewhere; else the first that can; a setting may name another. */
   #chooseLedger(named: string | undefined): TargetInUse | undefined {
     if (named !== undefined) return this.all.find((target) => target.url === named)
@@ -120,19 +145,39 @@ export class TargetSet {
 }
 
 /**
- * A ledger has to refuse a second create of one key. It is tried once, when the target is adopted.
+ * A ledger has to refuse a second create of one key. It is tried when the target is adopted. One that says
+ * itself that it cannot is the only target (`assertLedger`), and there is nothing to prove.
  *
- * @throws KvarError `SETTING_INVALID` for a target that overwrites
+ * @throws KvarError `SETTING_INVALID` for a target that does not
  */
 export async function assertCanBeLedger(target: Target, platform: Platform): Promise<void> {
-  if (await proveCreateIfAbsent(target, platform)) return
-  throw new KvarError(
+  if (target.capabilities.createIfAbsent === 'checked') return
+  const proof = await probeFence(target, { platform, prefix: PROOF_PREFIX })
+  if (proof !== 'refuses') throw cannotBeLedger(target.url, proof)
+}
+
+/** What was seen; `checked`: nothing was, but the target says of itself that it only looks. */
+export type BrokenFence = Exclude<FenceProof, 'refuses'> | 'checked'
+
+export function cannotBeLedger(url: string, proof: BrokenFence): KvarError {
+  return new KvarError(
     'SETTING_INVALID',
-    `${target.url} overwrites objects it should refuse, so it cannot decide which version is next`,
+    `${url} ${BROKEN_FENCES[proof]}, so it cannot decide which version is next`,
     {
-      hint: 'put another target first; this one can follow it',
+      hint:
+        proof === 'checked'
+          ? 'name another target as the ledger with KVAR_LEDGER (this one then follows it), or use this one alone'
+          : 'put another target first; this one can follow it',
+      data: { target: url, proof },
     },
   )
+}
+
+/** What a target does wrong, as the middle of a sentence. */
+export const BROKEN_FENCES: Record<BrokenFence, string> = {
+  overwrites: 'overwrites objects it should refuse',
+  races: 'tells several writers at once that each of them was first',
+  checked: 'cannot refuse a second writer for sure',
 }
 
 /** Whether a failure may pass by itself, so that waiting is sensible. */

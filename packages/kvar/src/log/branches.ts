@@ -139,12 +139,25 @@ function parseBranch(bytes: Uint8Array, id: string, name: string): BranchInfo {
       hint: 'update Kvar; nothing was changed',
     })
   }
-  const texts = [value?.lineage, value?.reason, value?.createdAt, value?.keepUntil]
-  const numbers = [value?.format, value?.baseVersion, value?.headVersion]
-  const valid = texts.every((text) => typeof text === 'string') && numbers.every(Number.isSafeInteger)
-  if (!valid || value?.id !== id)
+  if (!isBranch(value, id))
     throw new KvarError('DAMAGED', `"${name}" does not describe a branch`, { data: { name } })
   return value as BranchInfo
+}
+
+/** Times decide when a branch may go, so each has to be one. */
+function isBranch(value: Partial<BranchInfo> | null, id: string): boolean {
+  if (value?.id !== id || typeof value.reason !== 'string') return false
+  const { lineage, databaseChecksum, createdAt, keepUntil, format, baseVersion = -1, headVersion = 0 } = value
+  const isHex = (text: unknown) => typeof text === 'string' && /^[0-9a-f]{16}$/.test(text)
+  const isTime = (text: unknown) => typeof text === 'string' && !Number.isNaN(Date.parse(text))
+  return (
+    isHex(lineage) &&
+    (databaseChecksum === null || isHex(databaseChecksum)) &&
+    [createdAt, keepUntil].every(isTime) &&
+    [format, baseVersion, headVersion].every(Number.isSafeInteger) &&
+    baseVersion >= 0 &&
+    headVersion >= 1
+  )
 }
 
 function firstVersion(image: PageSource, meta: BranchMeta): LtxHeader {

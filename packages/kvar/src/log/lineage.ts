@@ -1,7 +1,6 @@
 import { KvarError } from '../errors.ts'
-import type { Platform } from '../platform/platform.ts'
 import { readAll, type Target } from '../targets/target.ts'
-import { LINEAGE_KEY, PROOF_PREFIX } from './log-layout.ts'
+import { LINEAGE_KEY } from './log-layout.ts'
 import { passing } from './passing.ts'
 
 /** The newest log format this program reads and writes. */
@@ -64,28 +63,6 @@ export function lineageNumber(lineage: string): bigint {
 
 export function lineageText(lineage: bigint): string {
   return lineage.toString(16).padStart(16, '0')
-}
-
-/**
- * Tries whether a target really refuses a second create of one key, as a ledger must: promises of
- * providers were found untrue (several accept `If-None-Match` and overwrite all the same).
- */
-export async function proveCreateIfAbsent(
-  target: Target,
-  platform: Platform,
-  options: Options = {},
-): Promise<boolean> {
-  const key = PROOF_PREFIX + Buffer.from(platform.random.bytes(16)).toString('hex')
-  const [first, second] = [platform.random.bytes(32), platform.random.bytes(32)]
-  const settings = { modifiedAtMs: platform.clock.nowMs(), ...options }
-  try {
-    if ((await target.create(key, first, settings)) !== 'created') return false
-    if ((await target.create(key, second, settings)) !== 'exists') return false
-    const kept = await readAll(target, key, { ...options, limitBytes: LIMIT_BYTES })
-    return kept !== undefined && Buffer.compare(kept, first) === 0
-  } finally {
-    await target.remove([key], options)
-  }
 }
 
 function parseLineage(bytes: Uint8Array, url: string): Lineage {

@@ -71,13 +71,15 @@ describe('planRestore', () => {
     expect(planRestore(files, { kind: 'latest' }).version).toBe(9)
   })
 
-  it('never goes past level 0, and says so when asked for the newest', () => {
+  it('never goes past level 0, and says so when what lies beyond would be wanted', () => {
     const files = [...versions(1, 5), file(1, 1, 8), file(9, 1, 7)]
     expect(failure(() => planRestore(files, { kind: 'latest' })).data).toMatchObject({
       missingFrom: 6,
       nearestVersion: 5,
     })
-    expect(failure(() => planRestore(files, at(7))).code).toBe('NOT_FOUND')
+    expect(failure(() => planRestore(files, at(7))).code).toBe('LOG_BROKEN')
+    expect(failure(() => planRestore(files, at(9))).code).toBe('NOT_FOUND')
+    expect(failure(() => planRestore(files, { kind: 'before', timeMs: 1e12 })).code).toBe('LOG_BROKEN')
     expect(planRestore(files, at(5)).version).toBe(5)
     expect(failure(() => planRestore([file(9, 1, 7)], at(3))).code).toBe('LOG_BROKEN')
     expect(failure(() => planRestore([], { kind: 'latest' })).code).toBe('NO_BACKUP')

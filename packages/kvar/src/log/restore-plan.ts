@@ -18,8 +18,8 @@ export interface RestorePlan {
 /**
  * Chooses the files that make up the wanted version: the newest fitting snapshot, then again and
  * again the file that reaches furthest, as Litestream does. The newest version is the newest file at
- * level 0: nothing that reaches beyond it is ever used, and for `latest` it is an error, because
- * then versions must have been lost.
+ * level 0: nothing that reaches beyond it is ever used, and where it would be wanted it is an error,
+ * because then versions must have been lost.
  *
  * @param where names the log in sentences
  * @throws KvarError `NO_BACKUP` for an empty log, `NOT_FOUND` for a version that never was, is not
@@ -35,7 +35,8 @@ export function planRestore(files: LogFile[], want: RestoreWant, where = 'this t
     })
   }
   const head = newestVersion(files)
-  if (want.kind === 'latest' || head === 0) assertNothingBeyond(files, head, where)
+  if (head === 0 || files.some((file) => file.maxVersion > head && isWanted(file, want, head)))
+    assertNothingBeyond(files, head, where)
   const confirmed = files.filter((file) => file.maxVersion <= head)
   const version = wantedVersion(confirmed, want, head, where)
   const chain = chainTo(confirmed, version)
@@ -51,6 +52,18 @@ export function newestVersion(files: LogFile[]): number {
 /** The newest version that can be put together from these files without going beyond `limit`; 0 for none. */
 export function newestReachable(files: LogFile[], limit: number): number {
   return reached(chainTo(files, limit))
+}
+
+/** Whether a file beyond the newest version tells that what is wanted was there, and is lost. */
+function isWanted(file: LogFile, want: RestoreWant, head: number): boolean {
+  switch (want.kind) {
+    case 'latest':
+      return true
+    case 'version':
+      return want.version > head && want.version <= file.maxVersion
+    case 'before':
+      return file.modifiedAtMs < want.timeMs
+  }
 }
 
 function wantedVersion(files: LogFile[], want: RestoreWant, head: number, where: string): number {

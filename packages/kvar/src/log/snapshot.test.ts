@@ -18,7 +18,7 @@ import type { Target } from '../targets/target.ts'
 import { type BranchMeta, branchId, branchLog, createBranch, listBranches } from './branches.ts'
 import { Follower } from './follower.ts'
 import { Ledger } from './ledger.ts'
-import { createLineage, lineageText, proveCreateIfAbsent } from './lineage.ts'
+import { createLineage, lineageText } from './lineage.ts'
 import { BRANCHES_PREFIX, branchMetaKey, fileKey } from './log-layout.ts'
 import { imageSource } from './page-source.ts'
 import { restoreToFile } from './restore.ts'
@@ -216,7 +216,6 @@ describe('on a folder', () => {
     const history = new History({ seed: 6 }).grow(12)
     const other = new History({ seed: 7, from: new History({ seed: 6 }).grow(2), nodeId: 66n }).grow(2)
     const [first, second] = [await open('first'), await open('second')]
-    expect(await proveCreateIfAbsent(first, systemPlatform)).toBe(true)
     for (const target of [first, second])
       await createLineage(target, { lineage: meta.lineage, createdAtMs: START_MS })
     const log = await append(history, first)

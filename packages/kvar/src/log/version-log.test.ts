@@ -6,9 +6,8 @@
 import { describe, expect, it } from 'vitest'
 import { History, START_MS } from '../../../../tests/support/log-history.ts'
 import { MemoryTarget } from '../../../../tests/support/memory-target.ts'
-import { systemPlatform } from '../platform/system.ts'
-import { createLineage, lineageNumber, lineageText, proveCreateIfAbsent, readLineage } from './lineage.ts'
-import { LINEAGE_KEY, PROOF_PREFIX, versionKey } from './log-layout.ts'
+import { createLineage, lineageNumber, lineageText, readLineage } from './lineage.ts'
+import { LINEAGE_KEY, versionKey } from './log-layout.ts'
 import { storeSnapshot } from './snapshot.ts'
 import { VersionLog } from './version-log.ts'
 
@@ -139,33 +138,5 @@ describe('lineage', () => {
       await expect(readLineage(target)).rejects.toThrow(code(expected))
       await expect(createLineage(target, { lineage: first, createdAtMs: 1 })).rejects.toThrow(code(expected))
     }
-  })
-
-  it('proves create-if-absent, and finds liars out', async () => {
-    const honest = new MemoryTarget()
-    expect(await proveCreateIfAbsent(honest, systemPlatform)).toBe(true)
-    expect(honest.keys(PROOF_PREFIX)).toEqual([])
-
-    const overwriting = new MemoryTarget()
-    overwriting.create = async (key, body) => {
-      await overwriting.replace(key, body)
-      return 'created'
-    }
-    expect(await proveCreateIfAbsent(overwriting, systemPlatform)).toBe(false)
-
-    const politeLiar = new MemoryTarget()
-    politeLiar.create = async (key, body) => {
-      const answer = politeLiar.objects.has(key) ? 'exists' : 'created'
-      await politeLiar.replace(key, body)
-      return answer
-    }
-    expect(await proveCreateIfAbsent(politeLiar, systemPlatform)).toBe(false)
-    const forgetful = new MemoryTarget()
-    forgetful.create = async (key, body, options) => {
-      await MemoryTarget.prototype.create.call(forgetful, key, body, options)
-      return 'created'
-    }
-    expect(await proveCreateIfAbsent(forgetful, systemPlatform)).toBe(false)
-    expect([...overwriting.keys(), ...politeLiar.keys()]).toEqual([])
   })
 })

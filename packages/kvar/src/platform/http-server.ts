@@ -13,6 +13,8 @@ export interface PageAnswer {
   body: string
 }
 
+export type Answerer = (path: string, query: URLSearchParams) => PageAnswer | undefined
+
 export interface HttpServer {
   port: number
   /** Resolves when the port is free again; open connections are cut. */
@@ -22,16 +24,13 @@ export interface HttpServer {
 /**
  * A small server for questions (GET and HEAD) from this machine.
  *
- * @param answer called for every question with its path, without the query; undefined: there is no such page
+ * @param answer called for every question with its path and its query; undefined: there is no such page
  * @throws what `listen` gives: `EADDRINUSE`, `EACCES`
  * @example
  * const server = await serveLoopback(9187, (path) =>
  *   path === '/healthz' ? { status: 200, contentType: 'text/plain', body: 'fine\n' } : undefined)
  */
-export async function serveLoopback(
-  port: number,
-  answer: (path: string) => PageAnswer | undefined,
-): Promise<HttpServer> {
+export async function serveLoopback(port: number, answer: Answerer): Promise<HttpServer> {
   // Loaded when it is needed: most keepers never serve anybody.
   const { createServer } = await import('node:http')
   const options = {
@@ -50,11 +49,7 @@ export async function serveLoopback(
   return { port: portOf(server), close: () => closeNow(server) }
 }
 
-function respond(
-  request: IncomingMessage,
-  response: ServerResponse,
-  answer: (path: string) => PageAnswer | undefined,
-): void {
+function respond(request: IncomingMessage, response: ServerResponse, answer: Answerer): void {
   const { status, contentType, body } = judge(request, answer)
   response.writeHead(status, {
     'content-type': contentType,
@@ -64,12 +59,12 @@ function respond(
   response.end(request.method === 'HEAD' ? undefined : body)
 }
 
-function judge(request: IncomingMessage, answer: (path: string) => PageAnswer | undefined): PageAnswer {
+function judge(request: IncomingMessage, answer: Answerer): PageAnswer {
   if (request.method !== 'GET' && request.method !== 'HEAD') return plain(405, 'Only questions are answered.')
   // A web page could have its own name point here (DNS rebinding) and read the answers.
   if (!isLoopbackName(request.headers.host)) return plain(403, 'Only this machine is answered.')
-  const path = (request.url ?? '/').split('?')[0] as string
-  return answer(path) ?? plain(404, 'There is no such page.')
+  const [path = '/', query] = (request.url ?? '/').split('?')
+  return answer(path, new URLSearchParams(query)) ?? plain(404, 'There is no such page.')
 }
 
 function isLoopbackName(host: string | undefined): boolean {

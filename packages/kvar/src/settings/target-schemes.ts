@@ -111,6 +111,11 @@ export function isTargetScheme(scheme: string): scheme is TargetScheme {
   return Object.hasOwn(TARGET_SCHEMES, scheme)
 }
 
+/** Whether targets of a scheme may be able to refuse a second writer; some never are. */
+export function mayFence(scheme: string): boolean {
+  return !isTargetScheme(scheme) || TARGET_SCHEMES[scheme].canFence !== false
+}
+
 /** For errors: `folder: (folder:./backup)`, one for each known scheme. */
 export function knownSchemes(): string {
   return Object.entries(TARGET_SCHEMES)

@@ -1,5 +1,5 @@
 // Goal: a target that cannot fence is found out before it decides anything. Method: the probe on a
-// target that keeps the contract, and on four that break it as real servers were seen to or might: one
+// target that keeps the contract, and on five that break it as real servers were seen to or might: one
 // ignores the condition, one looks first and stores then, one tells everybody "created", one says "exists" and stores
 // all the same.
 
@@ -62,6 +62,33 @@ class Lying extends WrappedTarget {
   }
 }
 
+/** Says "created" to everybody and keeps the first: found by what is there in the end of a second create. */
+class Forgetful extends WrappedTarget {
+  override async create(
+    key: string,
+    body: ObjectBody,
+    options: CreateOptions,
+  ): Promise<'created' | 'exists'> {
+    await this.inner.create(key, body, options)
+    return 'created'
+  }
+}
+
+/** Answers one writer of a key at a time and sends the others away, as some providers do. */
+class Shy extends WrappedTarget {
+  readonly #busy = new Set<string>()
+  override async create(
+    key: string,
+    body: ObjectBody,
+    options: CreateOptions,
+  ): Promise<'created' | 'exists'> {
+    if (this.#busy.has(key)) throw new TargetError('temporary', 'one at a time')
+    this.#busy.add(key)
+    await pause(1)
+    return this.inner.create(key, body, options).finally(() => this.#busy.delete(key))
+  }
+}
+
 class Refusing extends WrappedTarget {
   override create(): Promise<'created' | 'exists'> {
     return Promise.reject(new TargetError('denied', 'no'))
@@ -79,10 +106,28 @@ it.each([
   ['races', LookingFirst],
   ['races', Flattering],
   ['overwrites', Lying],
+  ['overwrites', Forgetful],
 ] as const)('finds out one that %s', async (expected, Liar) => {
   const target = new Liar(new MemoryTarget())
   expect(await probe(target)).toBe(expected)
   expect(await left(target)).toEqual([])
+})
+
+it('takes no harm from a target that sends all but one of a crowd away', async () => {
+  expect(await probe(new Shy(new MemoryTarget()))).toBe('refuses')
+})
+
+it('does not race on this machine: its own kernel would decide', async () => {
+  const target = new MemoryTarget()
+  const creates: string[] = []
+  const create = target.create.bind(target)
+  target.create = (key, body, options) => {
+    creates.push(key)
+    return create(key, body, options)
+  }
+  Object.assign(target, { capabilities: { ...target.capabilities, deviceId: 1 } })
+  expect(await probe(target)).toBe('refuses')
+  expect(creates).toHaveLength(2)
 })
 
 it('lets errors through: a target that denies has proved nothing', async () => {

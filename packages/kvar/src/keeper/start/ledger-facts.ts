@@ -1,8 +1,9 @@
 import { KvarError, toKvarError } from '../../errors.ts'
 import { assertSameLineage, readLineage } from '../../log/lineage.ts'
 import type { VersionInfo, VersionLog } from '../../log/version-log.ts'
-import { sleep } from '../../platform/clock.ts'
+import { beforeDeadline, type Clock, sleep } from '../../platform/clock.ts'
 import type { Platform } from '../../platform/platform.ts'
+import { TargetError } from '../../targets/target.ts'
 import { mayPass, type TargetInUse, type TargetSet } from '../target-set.ts'
 
 /** What the targets answered: whose log it is, and its newest version. */
@@ -19,9 +20,12 @@ export interface FoundLog {
 
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 5000
+/** However short the time to wait is, a target that is asked gets this long for its first answer. */
+const LEAST_ANSWER_MS = 2000
 
 /**
- * Asks the ledger for its newest version, again and again until `timeoutMs` has passed. An empty
+ * Asks the ledger for its newest version, again and again until `timeoutMs` has passed, also when it takes
+ * a connection and then says nothing. An empty
  * ledger counts as empty only when every follower has answered too: otherwise an app would start
  * empty over a past that one of them holds.
  *
@@ -41,27 +45,45 @@ export async function findLog(
   const { clock } = options.platform
   const untilMs = clock.monotonicMs() + options.timeoutMs
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-    const trouble = await tryOnce(targets, ledger)
+    const leftMs = Math.max(LEAST_ANSWER_MS, untilMs - clock.monotonicMs())
+    const trouble = await tryOnce(targets, ledger, (work) => firstAnswer(clock, leftMs, work))
     if (!('error' in trouble)) return trouble.found
     if (!mayPass(trouble.error)) throw trouble.error
-    const leftMs = untilMs - clock.monotonicMs()
-    if (leftMs <= 0 || options.signal?.aborted) throw unreachableLedger(trouble.url, trouble.error)
+    const waitMs = untilMs - clock.monotonicMs()
+    if (waitMs <= 0 || options.signal?.aborted) throw unreachableLedger(trouble.url, trouble.error)
     options.waiting?.(trouble.error.message)
-    await sleep(clock, Math.min(pauseMs, leftMs), options.signal)
+    await sleep(clock, Math.min(pauseMs, waitMs), options.signal)
   }
 }
 
 type Answer = { found: FoundLog } | { error: KvarError; url: string }
 
-async function tryOnce(targets: TargetSet, ledger: TargetInUse): Promise<Answer> {
+/** Bounds the time until a target answers at all; what it answers may then take as long as it takes. */
+type InTime = <T>(work: (signal: AbortSignal) => Promise<T>) => Promise<T>
+
+async function firstAnswer<T>(
+  clock: Clock,
+  limitMs: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const tooLate = new AbortController()
+  const answer = await beforeDeadline(clock, limitMs, work(tooLate.signal))
+  if (answer !== 'late') return answer
+  tooLate.abort()
+  throw new TargetError('temporary', `no answer within ${Math.ceil(limitMs / 1000)} s`)
+}
+
+async function tryOnce(targets: TargetSet, ledger: TargetInUse, inTime: InTime): Promise<Answer> {
   let asked = ledger
   try {
-    const own = await readLog(ledger)
+    await inTime(() => ledger.open())
+    targets.assertLedger()
+    const own = await readLog(ledger, inTime)
     if (own.head !== undefined) return { found: { ...own, freshestFollower: undefined } }
     let freshest: FoundLog['freshestFollower']
     for (const target of targets.followers) {
       asked = target
-      const other = await readLog(target)
+      const other = await readLog(target, inTime)
       if (other.head === undefined) continue
       if (freshest?.lineage !== undefined && other.lineage !== undefined) {
         assertSameLineage(other.log.target, other.lineage, freshest.lineage)
@@ -76,9 +98,11 @@ async function tryOnce(targets: TargetSet, ledger: TargetInUse): Promise<Answer>
   }
 }
 
-async function readLog(target: TargetInUse) {
-  const log = await target.log()
-  const lineage = (await readLineage(log.target))?.lineage
+async function readLog(target: TargetInUse, inTime: InTime) {
+  const { log, lineage } = await inTime(async (signal) => {
+    const log = await target.log()
+    return { log, lineage: (await readLineage(log.target, { signal }))?.lineage }
+  })
   const state = await log.state()
   return {
     log,

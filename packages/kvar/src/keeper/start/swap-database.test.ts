@@ -8,7 +8,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { CrashingMachine } from '../../../../../tests/support/start-crash.ts'
-import { rowsOf, TestMachine } from '../../../../../tests/support/start-machine.ts'
+import { add, rowsOf, TestMachine } from '../../../../../tests/support/start-machine.ts'
 import { ONE, past, THREE, TWO } from '../../../../../tests/support/start-scenarios.ts'
 import { systemPlatform } from '../../platform/system.ts'
 import { finishSwap, swapDatabase } from './swap-database.ts'
@@ -77,8 +77,10 @@ test('a crash before any change, then the next start: the new file in place, the
     if (finished) unfinished += 1
     const whole = oldDatabase()
     expect(rowsOf(whole), life.at).toEqual([ONE, TWO])
-    expect(whole === databasePath, life.at).toBe(!finished)
-    if (finished) expect(machine.rows(), life.at).toEqual([ONE, TWO])
+    // Only the last fsync comes after the intent has gone: then everything was done.
+    const isDone = finished || !fs.existsSync(join(stateFolder, 'restore.tmp'))
+    expect(whole === databasePath, life.at).toBe(!isDone)
+    if (isDone) expect(machine.rows(), life.at).toEqual([ONE, TWO])
   }
   expect(unfinished).toBeGreaterThan(5)
 })
@@ -101,6 +103,23 @@ test('a crash during the finishing of a crashed swap', async () => {
     expect(rowsOf(oldDatabase()), again.at).toEqual([ONE, TWO])
     if (!again.crashed) break
   }
+})
+
+test('a new file that a power cut left under both names is not swapped in again, over newer commits', async () => {
+  const { databasePath, statePath: stateFolder } = machine
+  const newFile = join(stateFolder, 'restore.tmp')
+  const aside = await swapDatabase({ databasePath, stateFolder, newFile, platform: systemPlatform })
+  const app = machine.openApp()
+  app.exec('PRAGMA journal_mode=WAL')
+  add(app, THREE)
+  const files = machine.saveFiles()
+  machine.closeApp(app)
+  machine.putBack(files)
+  fs.linkSync(databasePath, newFile)
+  fs.writeFileSync(join(stateFolder, 'restore-intent.json'), JSON.stringify({ newFile, aside }))
+  expect(await finishSwap({ databasePath, stateFolder, platform: systemPlatform })).toBe(true)
+  expect(fs.existsSync(newFile)).toBe(false)
+  expect(machine.rows()).toEqual([ONE, TWO, THREE])
 })
 
 test('a torn intent was never carried out, and is forgotten', async () => {

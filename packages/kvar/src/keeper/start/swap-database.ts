@@ -85,16 +85,22 @@ async function carryOut(
 ): Promise<string | undefined> {
   const { files } = platform
   const folder = dirname(databasePath)
-  // Without the new file the rename was already done, and everything moved before it.
-  const done = files.statSync(intent.newFile) === undefined
+  // Without the new file the rename was already done, and everything moved before it. A power cut on a file
+  // system without a journal may leave the new file under both names.
+  const made = files.statSync(intent.newFile)
+  const hasBothNames = made !== undefined && files.statSync(databasePath)?.inode === made.inode
   let moved = false
-  if (!done) {
+  if (hasBothNames) await files.remove(intent.newFile)
+  else if (made !== undefined) {
     moved = await moveFiles(databasePath, ['', ...SIDE_FILES], intent.aside, platform)
     await files.syncFolder(folder)
     await files.rename(intent.newFile, databasePath)
   }
   await files.syncFolder(folder)
   await files.remove(intentPath)
+  // If both the intent and the new file's former name came back after a power cut, the next start would
+  // make the swap again, over what the app has committed since.
+  await files.syncFolder(dirname(intentPath))
   return moved ? intent.aside : undefined
 }
 

@@ -10,13 +10,15 @@ export interface DriveFile {
   sizeBytes: number
   modifiedAtMs: number
   createdAtMs: number
+  /** It lies in the bin, or its folder does. */
+  isTrashed: boolean
 }
 
 /** Google gives no more in one answer (Drive API reference, "files.list"). */
 const PAGE_LIMIT = 1000
 /** Pages without a single file in a row before a listing counts as endless. */
 const EMPTY_PAGES_LIMIT = 100
-export const FILE_FIELDS = 'id,name,size,modifiedTime,createdTime'
+export const FILE_FIELDS = 'id,name,size,modifiedTime,createdTime,trashed'
 
 /** All files that match a query (Drive API, "Search query terms and operators"), in no order. */
 export async function findFiles(
@@ -63,6 +65,7 @@ export function readFile(one: JsonObject): DriveFile | undefined {
     sizeBytes: Number(one.size) || 0,
     modifiedAtMs: timeOf(one.modifiedTime),
     createdAtMs: timeOf(one.createdTime),
+    isTrashed: one.trashed === true,
   }
 }
 

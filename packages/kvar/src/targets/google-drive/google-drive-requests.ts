@@ -10,7 +10,7 @@ import { explainGoogleDrive } from './google-drive-errors.ts'
 import { type GoogleDriveSettings, OWN_FILES_SCOPE } from './google-drive-settings.ts'
 import { readServiceAccount, type ServiceAccount, signAssertion } from './service-account.ts'
 
-export type GoogleDrivePlatform = Pick<Platform, 'clock' | 'files' | 'openHttpClient'>
+export type GoogleDrivePlatform = Pick<Platform, 'clock' | 'files' | 'random' | 'openHttpClient'>
 
 /** All files of the drives that a service account is a member of: these drives are what limits it. */
 const WHOLE_DRIVE_SCOPE = 'https://www.googleapis.com/auth/drive'
@@ -75,6 +75,11 @@ export class GoogleDriveRequests {
     const answer = await this.send(request)
     if (answer.status >= 300) throw this.failure(answer, request.doing)
     return readJson(answer, this.settings.url)
+  }
+
+  /** 32 hexadecimal digits that nobody can guess. */
+  randomWord(): string {
+    return Buffer.from(this.#platform.random.bytes(16)).toString('hex')
   }
 
   failure(answer: Pick<DriveAnswer, 'status' | 'headers' | 'reason'>, doing: string): TargetError {

@@ -8,7 +8,8 @@ const DOING = 'find the folder'
 
 /**
  * The folder that holds the target. Names of folders are not unique either, so of several the oldest is
- * taken. It is looked up once, and made when something is first stored.
+ * taken. It is looked up once, and made when something is first stored; if it is deleted afterwards it is
+ * not made anew, because a version in an empty folder could not be restored.
  */
 export class GoogleDriveRoot {
   readonly #requests: GoogleDriveRequests
@@ -26,13 +27,7 @@ export class GoogleDriveRoot {
   }
 
   async make(signal: AbortSignal | undefined): Promise<string> {
-    const made = this.#id ?? (await this.#making.join(() => this.#makeAll(), signal))
-    return made
-  }
-
-  /** After the folder was found to be gone: the next call looks again. */
-  forget(): void {
-    this.#id = undefined
+    return this.#id ?? this.#making.join(() => this.#makeAll(), signal)
   }
 
   async #makeAll(): Promise<string> {

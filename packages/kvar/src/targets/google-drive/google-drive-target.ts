@@ -12,6 +12,7 @@ import {
   type ReadOptions,
   type Target,
   type TargetCapabilities,
+  TargetError,
   throwIfCancelled,
 } from '../target.ts'
 import {
@@ -25,7 +26,12 @@ import {
 import { type DriveAnswer, type GoogleDrivePlatform, GoogleDriveRequests } from './google-drive-requests.ts'
 import { GoogleDriveRoot } from './google-drive-root.ts'
 import type { GoogleDriveSettings } from './google-drive-settings.ts'
-import { DRIVE_UPLOAD_LIMITS, type DriveUploadLimits, storeFile } from './google-drive-upload.ts'
+import {
+  DRIVE_UPLOAD_LIMITS,
+  type DriveUpload,
+  type DriveUploadLimits,
+  storeFile,
+} from './google-drive-upload.ts'
 
 /** Keys that are looked up with one query; its length is limited too. */
 const KEYS_AT_ONCE = 20
@@ -104,7 +110,7 @@ class GoogleDriveTarget implements Target {
     const root = await this.#root.make(call.signal)
     const there = oldest(await this.#named([key], root, call))
     if (there === undefined) await this.#store(key, body, { root, call })
-    else await storeFile(this.#requests, { id: there.id, metadata: {}, body, ...call }, this.#limits)
+    else await this.#upload({ id: there.id, metadata: {}, body, ...call })
   }
 
   async read(key: string, options: ReadOptions = {}): Promise<AsyncIterable<Uint8Array> | undefined> {
@@ -178,9 +184,9 @@ class GoogleDriveTarget implements Target {
     try {
       return await findFiles(this.#requests, query === undefined ? inRoot : `${query} and ${inRoot}`, call)
     } catch (thrown) {
-      // Somebody may have deleted the folder; a next try looks for it anew.
-      if ((thrown as { data?: { status?: unknown } }).data?.status === 404) this.#root.forget()
-      throw thrown
+      // Looking for files in a folder that is no more is the one search that says "not found".
+      const isGone = thrown instanceof TargetError && thrown.data.status === 404
+      throw isGone ? this.#folderGone(call, thrown) : thrown
     }
   }
 
@@ -196,7 +202,22 @@ class GoogleDriveTarget implements Target {
       appProperties: folderProperties(key),
       ...(modifiedTime === undefined ? {} : { modifiedTime }),
     }
-    return storeFile(this.#requests, { metadata, body, ...call }, this.#limits)
+    return this.#upload({ metadata, body, ...call })
+  }
+
+  /** What is stored into a folder that lies in the bin lies there too, and goes with it. */
+  async #upload(upload: DriveUpload): Promise<DriveFile> {
+    const stored = await storeFile(this.#requests, upload, this.#limits)
+    if (stored.isTrashed) throw this.#folderGone(upload)
+    return stored
+  }
+
+  #folderGone({ doing }: Pick<Call, 'doing'>, cause?: unknown): TargetError {
+    return new TargetError('permanent', `Cannot ${doing} on ${this.url}: somebody deleted the folder`, {
+      hint: 'take it out of the bin of Google Drive; if it is gone for good, start the app anew',
+      data: { url: this.url },
+      ...(cause === undefined ? {} : { cause }),
+    })
   }
 
   async #download(

@@ -44,17 +44,16 @@ export async function storeFile(
 /** Metadata and bytes in one request. */
 async function atOnce(requests: GoogleDriveRequests, upload: DriveUpload): Promise<JsonObject> {
   const body = await wholeBody(upload.body, upload.signal)
-  const head = `--${BOUNDARY}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n${JSON.stringify(upload.metadata)}\r\n`
-  const middle = `--${BOUNDARY}\r\ncontent-type: application/octet-stream\r\n\r\n`
+  // A new one each time: an app's user who knew it could write it into a row, and cut the object there.
+  const boundary = `kvar-${requests.randomWord()}`
+  const metadata = `content-type: application/json; charset=UTF-8\r\n\r\n${JSON.stringify(upload.metadata)}`
+  const head = `--${boundary}\r\n${metadata}\r\n--${boundary}\r\ncontent-type: application/octet-stream\r\n\r\n`
   return requests.sendForJson({
     ...addressOf(requests, upload, 'multipart'),
-    headers: { 'content-type': `multipart/related; boundary=${BOUNDARY}` },
-    body: Buffer.concat([Buffer.from(head + middle), body, Buffer.from(`\r\n--${BOUNDARY}--\r\n`)]),
+    headers: { 'content-type': `multipart/related; boundary=${boundary}` },
+    body: Buffer.concat([Buffer.from(head), body, Buffer.from(`\r\n--${boundary}--\r\n`)]),
   })
 }
-
-/** Long enough that no content holds it by chance: 48 hexadecimal digits. */
-const BOUNDARY = 'kvar-4f1d0a63c87b92e5a0d6f4be1379c258e60b7d94'
 
 async function inPieces(
   requests: GoogleDriveRequests,

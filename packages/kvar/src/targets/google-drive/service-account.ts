@@ -59,7 +59,7 @@ function rsaKey(pem: string | undefined): KeyObject | undefined {
 
 /**
  * A signed statement that stands for a sign-in (RFC 7523, RFC 7515). Twenty lines on node:crypto instead
- * of google-auth-library, which brings nine packages and a second HTTP layer for the same.
+ * of google-auth-library, which brings a second HTTP layer for the same (docs/decisions/042).
  */
 export function signAssertion(
   account: ServiceAccount,
