@@ -122,6 +122,17 @@ async function keys(target: Target, prefix = ''): Promise<string[]> {
 }
 
 describe('the order that makes an object durable', () => {
+  it('forces the names beside removed objects to the disk before they go', async () => {
+    const { platform, calls } = recordingPlatform()
+    const target = await createFolderTarget({ path: root, platform })
+    for (const key of ['ltx/0/a', 'ltx/0/b', 'ltx/1/a-b']) await create(target, key)
+    calls.length = 0
+    await target.remove(['ltx/0/a', 'ltx/0/b'])
+    const steps = calls.filter((call) => /^(sync-folder|remove) /.test(call))
+    expect(steps.indexOf('sync-folder ltx/1')).toBeGreaterThanOrEqual(0)
+    expect(steps.indexOf('sync-folder ltx/1')).toBeLessThan(steps.indexOf('remove ltx/0/a'))
+  })
+
   it('syncs content and time before the link, and the folder before the answer', async () => {
     const { platform, calls } = recordingPlatform()
     const target = await createFolderTarget({ path: root, platform })
@@ -172,7 +183,7 @@ describe('the order that makes an object durable', () => {
     expect(calls.indexOf('sync-folder copies')).toBeGreaterThan(rename)
     calls.length = 0
     await target.remove(['copies/a'])
-    expect(calls.indexOf('sync-folder copies')).toBeGreaterThan(calls.indexOf('remove copies/a'))
+    expect(calls.lastIndexOf('sync-folder copies')).toBeGreaterThan(calls.indexOf('remove copies/a'))
   })
 
   it('syncs the parents of a new root', async () => {

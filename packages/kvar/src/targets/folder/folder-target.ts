@@ -130,6 +130,7 @@ class FolderTarget implements Target {
   async remove(keys: string[], options: { signal?: AbortSignal } = {}): Promise<void> {
     keys.forEach(assertKey)
     await this.#guarded('remove objects', async () => {
+      await this.#syncNeighbours(keys)
       for (const key of keys) {
         throwIfCancelled(options.signal)
         await this.#platform.files.remove(this.#path(key))
@@ -288,6 +289,20 @@ class FolderTarget implements Target {
     })
     this.#streams.add(stream)
     return stream
+  }
+
+  /**
+   * What takes the place of removed objects lies in a folder beside theirs (a range of `ltx/1` for versions of
+   * `ltx/0`). Its maker may have died before it forced the name to the disk: no power cut may leave neither.
+   */
+  async #syncNeighbours(keys: string[]): Promise<void> {
+    const { files } = this.#platform
+    for (const parent of new Set(keys.map((key) => dirname(dirname(key))))) {
+      const path = this.#path(parent)
+      for (const { name, isFolder } of (await files.list(path)) ?? []) {
+        if (isFolder && !name.startsWith('.')) await this.#syncIfThere(join(path, name))
+      }
+    }
   }
 
   async #syncIfThere(folder: string): Promise<void> {
