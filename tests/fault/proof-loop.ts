@@ -1,13 +1,15 @@
 import { Violation, type ViolationKind } from './proof-model.ts'
 import { hasCommandLine } from './proof-product.ts'
 import { Choices } from './proof-random.ts'
-import { Site, type SiteKind } from './proof-site.ts'
+import { type LedgerPlace, Site, type SiteKind } from './proof-site.ts'
 
 export interface LoopOptions {
   rounds: number
   seed: number
   /** Only sites of this kind: `node`, `python`, `wal`, `delete` or `truncate`; all when left out. */
   only?: string | undefined
+  /** Where each site's ledger lies, a fresh place each time; a folder when left out. */
+  place?: (() => LedgerPlace) | undefined
 }
 
 export interface LoopResult {
@@ -47,7 +49,8 @@ export async function runLoop(loop: Loop, options: LoopOptions): Promise<LoopRes
   let violations = 0
   let round = 0
   for (let index = 0; round < options.rounds && violations < VIOLATION_LIMIT; index++) {
-    const site = new Site(kindOf(index, options.only), new Choices(options.seed, loop.name, 'site', index))
+    const choices = new Choices(options.seed, loop.name, 'site', index)
+    const site = new Site(kindOf(index, options.only), choices, options.place?.())
     const last = Math.min(options.rounds, round + loop.roundsPerSite)
     let violation: Error | undefined
     try {

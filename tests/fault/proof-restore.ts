@@ -7,14 +7,16 @@ import { moduleOf } from './proof-product.ts'
 type Restore = typeof import('../../packages/kvar/src/log/restore.ts')
 type Log = typeof import('../../packages/kvar/src/log/version-log.ts')
 type Branches = typeof import('../../packages/kvar/src/log/branches.ts')
-type Folder = typeof import('../../packages/kvar/src/targets/folder/folder-target.ts')
+type Open = typeof import('../../packages/kvar/src/targets/open-target.ts')
+type TargetUrl = typeof import('../../packages/kvar/src/settings/target-url.ts')
 type System = typeof import('../../packages/kvar/src/platform/system.ts')
 
 const product = {
   restore: (await import(moduleOf('log/restore.js'))) as Restore,
   log: (await import(moduleOf('log/version-log.js'))) as Log,
   branches: (await import(moduleOf('log/branches.js'))) as Branches,
-  folder: (await import(moduleOf('targets/folder/folder-target.js'))) as Folder,
+  open: (await import(moduleOf('targets/open-target.js'))) as Open,
+  url: (await import(moduleOf('settings/target-url.js'))) as TargetUrl,
   platform: ((await import(moduleOf('platform/system.js'))) as System).systemPlatform,
 }
 
@@ -40,9 +42,9 @@ export function readContent(path: string): Content {
   }
 }
 
-/** Restores the newest version of the log in a folder to a file of its own, and reads it. */
-export async function restoredContent(targetFolder: string, scratchFolder: string): Promise<Content> {
-  const target = await openFolder(targetFolder)
+/** Restores the newest version of a target's log to a file of its own, and reads it. */
+export async function restoredContent(targetUrl: string, scratchFolder: string): Promise<Content> {
+  const target = await open(targetUrl)
   try {
     const log = new product.log.VersionLog(target)
     if ((await log.findHead()) === undefined) return NOTHING
@@ -53,8 +55,8 @@ export async function restoredContent(targetFolder: string, scratchFolder: strin
 }
 
 /** What was set aside on a target. */
-export async function branchContents(targetFolder: string, scratchFolder: string): Promise<Content[]> {
-  const target = await openFolder(targetFolder)
+export async function branchContents(targetUrl: string, scratchFolder: string): Promise<Content[]> {
+  const target = await open(targetUrl)
   try {
     const branches = await product.branches.listBranches(target)
     const contents: Content[] = []
@@ -79,6 +81,9 @@ async function contentOf(log: VersionLog, scratchFolder: string): Promise<Conten
   }
 }
 
-function openFolder(path: string) {
-  return product.folder.createFolderTarget({ path, platform: product.platform })
+/** Its secrets stand in the environment, as the app's do. */
+function open(url: string) {
+  const source = { kind: 'variable', label: 'the proof', baseFolder: '/' } as const
+  const setting = product.url.parseTargetUrl(url, { source, environment: process.env })
+  return product.open.openTarget(setting, product.platform)
 }

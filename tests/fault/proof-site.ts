@@ -15,6 +15,12 @@ export interface SiteKind {
   journalMode: AppOrder['journalMode']
 }
 
+/** Where a ledger lies when it is no folder: its URL, and the environment that holds its secrets. */
+export interface LedgerPlace {
+  url: string
+  secrets: Record<string, string>
+}
+
 const SUPPORT = join(import.meta.dirname, '../support')
 const NAME = 'notes.db'
 /** Another disk than the temporary folder's, where there is one. */
@@ -24,7 +30,7 @@ const OTHER_DISK = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 export class Site {
   readonly history = new History()
   readonly folder: string
-  readonly ledgerFolder: string
+  readonly ledgerUrl: string
   readonly followerFolder: string | undefined
   readonly order: Omit<AppOrder, 'firstToken' | 'database'>
   readonly kind: SiteKind
@@ -35,23 +41,26 @@ export class Site {
   readonly #otherDisk: string
   #machines = 0
 
-  constructor(kind: SiteKind, choices: Choices) {
+  constructor(kind: SiteKind, choices: Choices, place?: LedgerPlace) {
     this.kind = kind
     this.folder = fs.mkdtempSync(join(tmpdir(), 'kvar-proof-'))
     this.#otherDisk = fs.mkdtempSync(join(OTHER_DISK, 'kvar-proof-'))
     this.dataFolder = this.newMachine()
-    this.ledgerFolder = join(choices.chance(0.8) ? this.#otherDisk : this.folder, 'ledger')
+    const ledgerFolder = join(choices.chance(0.8) ? this.#otherDisk : this.folder, 'ledger')
+    this.ledgerUrl = place?.url ?? `folder:${ledgerFolder}`
+    // The app, its keeper and our own look at the log all find them there.
+    Object.assign(process.env, place?.secrets)
     this.followerFolder = choices.chance(0.5) ? join(this.folder, 'follower') : undefined
     this.order = this.#choose(choices)
     this.note(JSON.stringify({ ...kind, ...this.order }))
   }
 
   #choose(choices: Choices): Site['order'] {
-    const folders = [this.ledgerFolder, this.followerFolder].filter((folder) => folder !== undefined)
+    const follower = this.followerFolder === undefined ? [] : [`folder:${this.followerFolder}`]
     return {
       library: moduleOf('index.js'),
       settings: {
-        targets: folders.map((folder) => `folder:${folder}`),
+        targets: [this.ledgerUrl, ...follower],
         durable: choices.chance(0.2) ? 'all' : 'ledger',
         copies: choices.pick([[], ['json'], ['json', 'backup']]),
         interval: choices.pick(['50ms', '200ms', '1s']),
@@ -259,11 +268,11 @@ export class Site {
   }
 
   /** Destroying the machine at this instant loses nothing that was acknowledged (R1). */
-  async checkLog(folder = this.ledgerFolder, least: 'stored' | 'committed' = 'stored'): Promise<number> {
+  async checkLog(url = this.ledgerUrl, least: 'stored' | 'committed' = 'stored'): Promise<number> {
     // A keeper that lives may acknowledge more while we read.
     const bound = { least, storedUpTo: this.history.storedUpTo }
-    const content = await restoredContent(folder, this.folder)
-    return this.#judge(content, bound, `the log in ${folder}`)
+    const content = await restoredContent(url, this.folder)
+    return this.#judge(content, bound, `the log in ${url}`)
   }
 
   /** Brings everything to rest: then the database, the ledger and the follower show the same. */
@@ -273,8 +282,7 @@ export class Site {
     await this.settle()
     this.note('settled')
     this.history.goOnFrom(this.checkLocal('committed'))
-    await this.checkLog(this.ledgerFolder, 'committed')
-    if (this.followerFolder !== undefined) await this.checkLog(this.followerFolder, 'committed')
+    for (const url of this.order.settings.targets) await this.checkLog(url, 'committed')
     await this.close()
     await this.checkLog()
   }

@@ -72,7 +72,7 @@ class WipeLoop implements Loop {
   async #assertKept(site: Site, before: number[]): Promise<void> {
     const now = new Set(readContent(site.databasePath).tokens)
     if (before.every((token) => now.has(token))) return
-    for (const { tokens } of await branchContents(site.ledgerFolder, site.folder)) {
+    for (const { tokens } of await branchContents(site.ledgerUrl, site.folder)) {
       const kept = new Set(tokens)
       if (before.every((token) => kept.has(token))) {
         this.counts['kept as branches'] += 1

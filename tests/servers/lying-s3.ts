@@ -1,11 +1,14 @@
 // A little S3 server of ours that lies in one way at a time, each as a real one was seen or is allowed
 // to. It checks no signatures and keeps everything in memory: the truth about S3 comes from Ceph.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import { type Asked, type Reply, type ScriptedServer, startScripted } from './scripted-http.ts'
 
 export type Lie =
   /** Takes `If-None-Match` and overwrites all the same. */
   | 'ignores-conditions'
+  /** Looks whether the object is there and stores it a moment later, as a proxy before a store may. */
+  | 'looks-first'
   /** Says how long an object is and sends less. */
   | 'truncates'
   /** Sends an object without saying how long it is, and ends in the middle. */
@@ -62,7 +65,7 @@ export async function startLyingS3(): Promise<LyingS3> {
   return s3
 }
 
-function answer(s3: LyingS3, asked: Asked): Reply {
+function answer(s3: LyingS3, asked: Asked): Reply | Promise<Reply> {
   if (s3.storm.count > 0) {
     s3.storm.count -= 1
     return s3.storm.reply
@@ -77,9 +80,10 @@ function answer(s3: LyingS3, asked: Asked): Reply {
   return { status: 204 }
 }
 
-function put(s3: LyingS3, key: string, { headers, body }: Asked): Reply {
+async function put(s3: LyingS3, key: string, { headers, body }: Asked): Promise<Reply> {
   const isRefused = headers['if-none-match'] === '*' && s3.objects.has(key) && s3.lie !== 'ignores-conditions'
   if (isRefused) return refusal(412, 'PreconditionFailed')
+  if (s3.lie === 'looks-first') await pause(20)
   s3.objects.set(key, body)
   return { headers: { etag: '"x"' } }
 }

@@ -80,7 +80,9 @@ export class RemoteServers {
     const postgres = await startPostgres(['fsync = off'])
     const stop = () => postgres.stop()
     const everything = async () => {
-      const { rows } = await postgres.sql("select prefix || '/' || key as name from kvar.objects")
+      const { rows } = await postgres.sql(
+        "select prefix || '/' || key as name from kvar.kvar_objects where key is not null",
+      )
       return rows.map((row) => String(row.name))
     }
     this.#servers.set('postgres', { place: (name) => placeOf(postgres, postgres, name), everything, stop })
