@@ -8,7 +8,7 @@ import type { Platform } from '../platform/platform.ts'
 /** The safety net under file-system events, and the only thing that happens while idle (R9). */
 const LOOK_EVERY_MS = 1000
 /** Events come in bursts: no more than one look in this time, unless somebody waits. */
-const LOOK_PAUSE_MS = 20
+const LOOK_PAUSE_MS = 50
 /** Comparison reads the whole database: it may take a tenth of a core. */
 const COMPARISON_SHARE = 0.1
 /** Under an app that writes without pause looks are paced too: pages that change all the time are taken in less often. */
