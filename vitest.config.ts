@@ -3,13 +3,11 @@ import { defineConfig } from 'vitest/config'
 // Three groups, one after the other:
 // - most files run side by side;
 // - those that start keepers, servers and browsers run two at a time: they wait more than they work;
-// - those that hold a deadline against another process, and the loops that look for lost data, run alone:
-//   beside others on two cores they would measure the machine's load, not Kvar.
+// - those that hold a deadline against another process run alone: beside others on two cores they would measure
+//   the machine's load, not Kvar.
 
 const PROCESSES = ['tests/fault/**/*.test.ts', 'tests/browser/**/*.test.ts', 'tests/cli/**/*.test.ts']
 const ALONE = [
-  'tests/fault/kill-loop.test.ts',
-  'tests/fault/wipe-loop.test.ts',
   'tests/fault/locks.test.ts',
   'tests/fault/signals.test.ts',
   'tests/fault/keeper-idle.test.ts',

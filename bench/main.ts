@@ -11,13 +11,26 @@ import { stored } from './rows/f-stored.ts'
 import { wipedBoot } from './rows/g-wiped-boot.ts'
 import { large } from './rows/h-large.ts'
 import { loss } from './rows/loss.ts'
+import { s3 } from './rows/s3.ts'
 import { start } from './rows/start.ts'
 import type { Row } from './support/figure.ts'
 import { describeMachine } from './support/machine.ts'
 import { keepResult, tableOf } from './support/report.ts'
 
 /** Runs the rows whose names are given, or all of them; see README.md for what each one asks. */
-const ROWS: Row[] = [changeCost, confirm, throughput, restore, idle, stored, wipedBoot, large, loss, start]
+const ROWS: Row[] = [
+  changeCost,
+  confirm,
+  throughput,
+  restore,
+  idle,
+  stored,
+  wipedBoot,
+  large,
+  loss,
+  s3,
+  start,
+]
 
 const RESULTS = fileURLToPath(new URL('results', import.meta.url))
 const CACHE = join(tmpdir(), 'kvar-bench-cache')

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runChecks } from './check.mjs'
-import { requireNode, runNode, toolScript } from './project.mjs'
+import { ROOT, requireNode, runNode, toolScript } from './project.mjs'
 import { aptLine, missingSystemPackages } from './system-packages.mjs'
 import { lastLine, leftOut, readReport } from './test-report.mjs'
 
@@ -31,7 +31,9 @@ function runTests(filters) {
   try {
     const file = join(folder, 'report.json')
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
-    const endedWell = runNode(node, [toolScript('vitest'), 'run', ...reporters, ...filters])
+    // One Ceph for all test files that ask for it, instead of one each.
+    const shared = [join(ROOT, 'tests/servers/shared-ceph.ts'), node]
+    const endedWell = runNode(node, [...shared, toolScript('vitest'), 'run', ...reporters, ...filters])
     return readReport(() => readFileSync(file, 'utf8'), endedWell)
   } finally {
     rmSync(folder, { recursive: true, force: true })

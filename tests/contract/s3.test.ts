@@ -181,8 +181,8 @@ describe.skipIf(cephLeftOut !== '')(`Ceph${cephLeftOut}`, () => {
   })
 
   it('calls a used-up quota full', async () => {
-    await ceph.admin('quota', 'set', '--uid=kvar', '--quota-scope=user', '--max-size=1K')
-    await ceph.admin('quota', 'enable', '--uid=kvar', '--quota-scope=user')
+    await ceph.admin('quota', 'set', `--uid=${ceph.userId}`, '--quota-scope=user', '--max-size=1K')
+    await ceph.admin('quota', 'enable', `--uid=${ceph.userId}`, '--quota-scope=user')
     const { target } = await openS3(place())
     try {
       const storing = (async () => {
@@ -191,7 +191,7 @@ describe.skipIf(cephLeftOut !== '')(`Ceph${cephLeftOut}`, () => {
       })()
       await expect(storing).rejects.toMatchObject({ failure: 'full', data: { code: 'QuotaExceeded' } })
     } finally {
-      await ceph.admin('quota', 'disable', '--uid=kvar', '--quota-scope=user')
+      await ceph.admin('quota', 'disable', `--uid=${ceph.userId}`, '--quota-scope=user')
       await target.close()
     }
   })

@@ -28,7 +28,9 @@ export interface CephServer {
   /** `http://127.0.0.1:port` */
   url: string
   credentials: { accessKeyId: string; secretAccessKey: string }
-  /** A bucket that is there. */
+  /** The user of these credentials. */
+  userId: string
+  /** A bucket of this user alone. */
   bucket: string
   /** Runs `radosgw-admin`, for users with fewer rights and for quotas. */
   admin(...args: string[]): Promise<string>
@@ -37,8 +39,39 @@ export interface CephServer {
   stop(): Promise<void>
 }
 
-/** Starts one, which takes about 10 s. */
+/** What other processes need to use a cluster that is running. */
+export interface Cluster {
+  url: string
+  /** The path of its `ceph.conf`. */
+  configuration: string
+}
+
+/**
+ * A user and a bucket of one's own: in the cluster that the whole test run shares (`shared-ceph.ts`), or in one
+ * that is started for it, which takes about 10 s.
+ */
 export async function startCeph(): Promise<CephServer> {
+  const shared = await sharedCluster()
+  if (shared !== undefined) return { ...(await enter(shared)), stop: async () => undefined }
+  const { cluster, stop } = await startCluster()
+  try {
+    return { ...(await enter(cluster)), stop }
+  } catch (thrown) {
+    await stop()
+    throw thrown
+  }
+}
+
+/** The cluster of this test run, started by whoever asks first. */
+async function sharedCluster(): Promise<Cluster | undefined> {
+  const url = process.env.KVAR_TEST_CEPH
+  if (url === undefined) return undefined
+  const answer = await fetch(url)
+  if (!answer.ok) throw new Error(await answer.text())
+  return (await answer.json()) as Cluster
+}
+
+export async function startCluster(): Promise<{ cluster: Cluster; stop: () => Promise<void> }> {
   const folder = await temporaryFolder('ceph')
   const started: RunningServer[] = []
   const stop = async () => {
@@ -46,14 +79,28 @@ export async function startCeph(): Promise<CephServer> {
     await removeFolder(folder)
   }
   try {
-    return { ...(await startAll(folder, started)), stop }
+    return { cluster: await startAll(folder, started), stop }
   } catch (thrown) {
     await stop()
     throw thrown
   }
 }
 
-async function startAll(folder: string, started: RunningServer[]): Promise<Omit<CephServer, 'stop'>> {
+/** Users and buckets of two test files never meet. */
+async function enter({ url, configuration }: Cluster): Promise<Omit<CephServer, 'stop'>> {
+  const name = randomUUID().slice(0, 8)
+  const [userId, bucket] = [`kvar-${name}`, `kvar-test-${name}`]
+  const credentials = { accessKeyId: `KVARTEST${name}`, secretAccessKey: `kvar-test-secret-${name}` }
+  const admin = (...args: string[]) => runProgram('radosgw-admin', args, { CEPH_CONF: configuration })
+  const keys = ['--access-key', credentials.accessKeyId, '--secret-key', credentials.secretAccessKey]
+  await admin('user', 'create', `--uid=${userId}`, '--display-name=Kvar', ...keys)
+  await makeBucket(`${url}/${bucket}`, credentials)
+  const grant = (toUser: string, policy: string) =>
+    setPolicy(`${url}/${bucket}`, credentials, { userId: toUser, policy })
+  return { url, credentials, userId, bucket, admin, grant }
+}
+
+async function startAll(folder: string, started: RunningServer[]): Promise<Cluster> {
   const [monitor2, monitor1, gateway] = (await freePorts(3)) as [number, number, number]
   const clusterId = randomUUID()
   const ports = { monitor2, monitor1, gateway }
@@ -77,15 +124,7 @@ async function startAll(folder: string, started: RunningServer[]): Promise<Omit<
   await start('ceph-osd', ['-i', '0'], async () => /1 up/.test(await run('ceph', 'osd', 'stat')))
   const url = `http://127.0.0.1:${gateway}`
   await start('radosgw', ['-n', 'client.rgw'], async () => (await fetch(url)).status < 500)
-  const credentials = { accessKeyId: 'KVARTESTKEY', secretAccessKey: 'kvar-test-secret' }
-  const keys = ['--access-key', credentials.accessKeyId, '--secret-key', credentials.secretAccessKey]
-  const admin = (...args: string[]) => run('radosgw-admin', ...args)
-  await admin('user', 'create', '--uid=kvar', '--display-name=Kvar', ...keys)
-  const bucket = 'kvar-test'
-  await makeBucket(`${url}/${bucket}`, credentials)
-  const grant = (userId: string, policy: string) =>
-    setPolicy(`${url}/${bucket}`, credentials, { userId, policy })
-  return { url, credentials, bucket, admin, grant }
+  return { url, configuration: env.CEPH_CONF }
 }
 
 async function makeBucket(url: string, credentials: CephServer['credentials']): Promise<void> {
