@@ -43,14 +43,15 @@ export interface RunningServer {
   stop(): Promise<number | null>
 }
 
-export function makeMachine(): Machine {
+/** @param away targets away from the machine, and what they need, as a host's environment would give them */
+export function makeMachine(away: Record<string, string> = {}): Machine {
   const dataFolder = mkdtempSync(join(tmpdir(), 'calendar-machine-'))
   const placeFolder = mkdtempSync(join(anotherDisk(), 'calendar-place-'))
   const clear = (folder: string) => rmSync(folder, { recursive: true, force: true })
   return {
     dataFolder,
     placeFolder,
-    start: () => startServer(dataFolder, placeFolder),
+    start: () => startServer(dataFolder, { KVAR_TARGETS: `folder:${placeFolder}`, ...away }),
     forget: () => clear(dataFolder),
     remove() {
       clear(dataFolder)
@@ -69,10 +70,10 @@ function anotherDisk(): string {
   }
 }
 
-async function startServer(dataFolder: string, placeFolder: string): Promise<RunningServer> {
+async function startServer(dataFolder: string, away: Record<string, string>): Promise<RunningServer> {
   const server = spawn(process.execPath, ['dist/server/main.js'], {
     cwd: APP,
-    env: { ...process.env, PORT: '0', DATA_DIR: dataFolder, KVAR_TARGETS: `folder:${placeFolder}` },
+    env: { ...process.env, PORT: '0', DATA_DIR: dataFolder, ...away },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const url = await firstUrl(server)
