@@ -291,6 +291,29 @@ describe('a comparison', { timeout: 30_000 }, () => {
     expectEqualsFile(replica)
   })
 
+  it('bears a journal that is deleted between two glances at it', async () => {
+    const sql = await drivenApp()
+    await sql('CREATE TABLE load(id INTEGER PRIMARY KEY, body); CREATE TABLE tally(rows INTEGER)')
+    await sql('INSERT INTO tally VALUES (0)')
+    const journal = `${database}-journal`
+    let glances = 0
+    const statSync: typeof systemPlatform.files.statSync = (path) => {
+      if (path !== journal || glances++ > 0) return systemPlatform.files.statSync(path)
+      // There for a moment only: the commit that needed it is over before anybody opens it.
+      return { ...systemPlatform.files.statSync(database), sizeBytes: 512 } as NonNullable<
+        ReturnType<typeof statSync>
+      >
+    }
+    const platform = { ...systemPlatform, files: { ...systemPlatform.files, statSync } }
+    const watched = new Capture({ path: database, platform, pendingBytes: 64 << 20 })
+    capture = watched
+    expect((await watched.look()).kind).toBe('busy')
+    const replica = new Replica()
+    await settle(watched, replica)
+    expectCommittedState(replica)
+    expect(glances).toBeGreaterThan(1)
+  })
+
   it('waits for the journal that a killed app left, and sees what was committed before it', async () => {
     const sql = await drivenApp()
     await sql('CREATE TABLE load(id INTEGER PRIMARY KEY, body); CREATE TABLE tally(rows INTEGER)')

@@ -2,7 +2,7 @@ import { basename, dirname } from 'node:path'
 import { KvarError } from '../errors.ts'
 import { lockPageNumber } from '../formats/database-header.ts'
 import { pageChecksum } from '../formats/page-checksum.ts'
-import type { Watch } from '../platform/files.ts'
+import { systemErrorCode, type Watch } from '../platform/files.ts'
 import type { Platform } from '../platform/platform.ts'
 import type {
   CapturePosition,
@@ -133,17 +133,29 @@ export class ComparisonSource implements CaptureSource {
     const path = `${this.#file.path}-journal`
     const facts = this.#platform.files.statSync(path)
     if (facts === undefined || facts.sizeBytes < JOURNAL_MAGIC.length) return false
-    const start = new Uint8Array(JOURNAL_MAGIC.length)
-    const journal = this.#platform.files.openSync(path, 'read')
-    try {
-      journal.readSync(start, 0)
-    } finally {
-      journal.closeSync()
-    }
+    const start = this.#startOf(path)
+    // Deleted since we looked: a commit has ended in this very moment, and the header we read is from before it.
+    if (start === undefined) return true
     if (JOURNAL_MAGIC.some((byte, index) => start[index] !== byte)) return false
     const stillForMs = this.#platform.clock.nowMs() - facts.modifiedAtMs
     if (stillForMs > HOT_JOURNAL_STILL_MS) this.#rollBack(locksUnknown)
     return true
+  }
+
+  #startOf(path: string): Uint8Array | undefined {
+    const start = new Uint8Array(JOURNAL_MAGIC.length)
+    try {
+      const journal = this.#platform.files.openSync(path, 'read')
+      try {
+        journal.readSync(start, 0)
+      } finally {
+        journal.closeSync()
+      }
+      return start
+    } catch (thrown) {
+      if (systemErrorCode(thrown) === 'ENOENT') return undefined
+      throw thrown
+    }
   }
 
   #rollBack(locksUnknown: boolean): void {

@@ -53,7 +53,12 @@ function runApp(mode: string, ...extras: string[]): Promise<{ commits: number; l
   child.stdout.on('data', (bytes) => {
     text += bytes
   })
-  return new Promise((resolve) => child.once('close', () => resolve(JSON.parse(text))))
+  return new Promise((resolve, reject) =>
+    child.once('close', (code) => {
+      if (code === 0) resolve(JSON.parse(text))
+      else reject(new Error(`the app ended with ${code}`))
+    }),
+  )
 }
 
 describe('under load', () => {
@@ -74,9 +79,11 @@ describe('under load', () => {
     loop.start()
     const ended = runApp(mode, ...extras)
     let isOver = false
-    void ended.then(() => {
-      isOver = true
-    })
+    ended
+      .catch(() => undefined)
+      .finally(() => {
+        isOver = true
+      })
     let slices = 0
     for (let next = 1; !isOver; slices++) {
       const slice = await loop.checkPages(next, 256 * 1024)
