@@ -54,9 +54,10 @@ function runApp(mode: string, ...extras: string[]): Promise<{ commits: number; l
     text += bytes
   })
   return new Promise((resolve, reject) =>
-    child.once('close', (code) => {
-      if (code === 0) resolve(JSON.parse(text))
-      else reject(new Error(`the app ended with ${code}`))
+    // It kills itself after its last word; without one it has failed.
+    child.once('close', () => {
+      if (text === '') reject(new Error('the app ended without a word'))
+      else resolve(JSON.parse(text))
     }),
   )
 }
