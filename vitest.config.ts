@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 // Three groups, one after the other:
 // - most files run side by side;
-// - those that start keepers, servers and browsers run three at a time: they wait more than they work;
+// - those that start keepers, servers and browsers run two at a time: they wait more than they work;
 // - those that hold a deadline against another process run alone: beside others on two cores they would measure
 //   the machine's load, not Kvar.
 
@@ -39,10 +39,10 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'three at a time',
+          name: 'two at a time',
           include: PROCESSES,
           exclude: [...IGNORED, ...ALONE],
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
           ...REAL_PROCESSES,
         },
